@@ -1,0 +1,1 @@
+"""Running SQL safely, verdicts, metrics, reports."""

@@ -1,0 +1,217 @@
+"""The command line. It parses, calls one verb, and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 130 interrupted. The stages are imported
+inside the commands, so that help needs none of the heavy libraries.
+"""
+
+import errno
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data.errors import UsageError, UserError
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Fine-tune a text-to-SQL model on question/SQL pairs, and prove how good it is by running the SQL.\n\n"
+    "\b\nThe whole line on the embedded sample:\n  loraql run sample\n\n"
+    "\b\nStage by stage, on Spider:\n  loraql download spider\n  loraql prepare spider-smollm2\n  loraql render spider-smollm2\n"
+    "  loraql train spider-smollm2 train.learning_rate=1e-4\n  loraql evaluate spider-smollm2\n  loraql export spider-smollm2\n"
+    '  loraql ask spider-smollm2 --db shop.sqlite "How many orders were late?"',
+)
+
+Recipe = Annotated[str, typer.Argument(help="a recipe's name, or a YAML file", metavar="RECIPE")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="settings, as train.learning_rate=1e-4", metavar="[KEY=VALUE]...")]
+Force = Annotated[bool, typer.Option("--force", help="run again though it is up to date")]
+Quick = Annotated[bool, typer.Option("--quick", help="the recipe's few-steps variant, as a run of its own")]
+Seed = Annotated[int | None, typer.Option(help="the same as seed=N")]
+Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="go on from a half-done stage, or start it afresh")]
+
+
+def _example(text: str) -> str:
+    return f"\b\nExamples:\n  {text}"
+
+
+@app.command(epilog=_example("loraql download spider\n  loraql download spider --from spider_data.zip\n  loraql download sample"))
+def download(
+    recipe: Annotated[str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")],
+    overrides: Overrides = None,
+    origin: Annotated[str | None, typer.Option("--from", help="a URL, a zip or a folder, instead of the published file")] = None,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
+    """Fetch a data set and check it: counts, missing databases."""
+    from pipeline.download import download_stage
+    from pipeline.stage import run_stage
+
+    config = _config(recipe, overrides, quick, seed, dataset=True)
+    run_stage(download_stage(origin), config, force=force, resume=resume)
+
+
+@app.command(epilog=_example("loraql prepare sample\n  loraql prepare spider-smollm2 sandbox.seconds=10"))
+def prepare(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+    """Run every gold query and write question, schema, query as CSV."""
+    _run_stage("prepare", recipe, overrides, force, quick, seed, resume)
+
+
+@app.command(epilog=_example("loraql render sample\n  loraql render spider-smollm2 prompt.shots=3 --show 2"))
+def render(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    show: Annotated[int, typer.Option(min=0, help="print this many prompts")] = 0,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
+    """Write prompts and completions, and count their tokens."""
+    config = _run_stage("render", recipe, overrides, force, quick, seed, resume)
+    if show:
+        from pipeline.render import show_prompts
+
+        show_prompts(config.run / "render", show)
+
+
+@app.command(epilog=_example("loraql train sample\n  loraql train sample train.learning_rate=5e-4 train.freeze_layers=20\n  loraql train sample --resume"))
+def train(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+    """Fine-tune a quantized base with LoRA, keeping checkpoints."""
+    _run_stage("train", recipe, overrides, force, quick, seed, resume)
+
+
+@app.command(epilog=_example("loraql evaluate sample\n  loraql evaluate sample evaluate.batch_size=32"))
+def evaluate(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+    """Execute the SQL of the base and every checkpoint, choose the best, write the report."""
+    config = _run_stage("evaluate", recipe, overrides, force, quick, seed, resume)
+    from pipeline.console import say
+
+    say(f"report: {config.run / 'evaluate' / 'report.html'}")
+
+
+@app.command(epilog=_example("loraql export sample\n  loraql export sample --allow-drift"))
+def export(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    allow_drift: Annotated[bool, typer.Option("--allow-drift", help="accept a merged model that answers differently")] = False,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
+    """Merge the chosen adapter into the base, and check the merge."""
+    from pipeline import export as verb
+    from pipeline.console import say
+
+    stage = replace(verb.EXPORT, work=partial(verb.export, allow_drift=allow_drift))
+    config = _run_stage(stage, recipe, overrides, force, quick, seed, resume)
+    say(f"model: {config.run / 'export' / 'merged'}")
+
+
+@app.command(
+    epilog=_example('loraql ask sample --db shop.sqlite "How many orders were late?"\n  loraql ask runs/sample/export/merged --db shop.sqlite --json "Which product sells best?"')
+)
+def ask(
+    run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
+    question: Annotated[str, typer.Argument(help="what you want to know")],
+    database: Annotated[Path, typer.Option("--db", help="an SQLite file")],
+    sql_only: Annotated[bool, typer.Option("--sql-only", help="print the SQL, do not run it")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print SQL, columns and rows as JSON")] = False,
+    runs: Annotated[Path, typer.Option(help="where runs are kept")] = Path("runs"),
+) -> None:
+    """Put a question about a database to an exported model."""
+    from pipeline import ask as verb
+
+    folder = verb.find_export(run_name, runs)
+    answer = verb.ask(folder, database, question, execute=not sql_only)
+    if as_json:
+        typer.echo(verb.answer_json(answer))
+    elif sql_only:
+        typer.echo(answer.sql)
+    else:
+        verb.warn_of_wal(database)
+        verb.show_answer(answer)
+
+
+@app.command(epilog=_example("loraql run sample\n  loraql run sample --quick\n  loraql run spider-smollm2 data.limit=100"))
+def run(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+    """Run the whole line, skipping what is up to date."""
+    from pipeline.run import run as run_line
+
+    run_line(_config(recipe, overrides, quick, seed), force=force, resume=resume)
+
+
+@app.command(epilog=_example("loraql status sample"))
+def status(recipe: Recipe, overrides: Overrides = None, quick: Quick = False, seed: Seed = None) -> None:
+    """Show each stage: fresh, or stale and why."""
+    from pipeline.run import status as show_status
+
+    show_status(_config(recipe, overrides, quick, seed))
+
+
+def _config(recipe: str, overrides: list[str] | None, quick: bool, seed: int | None, dataset: bool = False) -> "Config":
+    from pipeline.config import dataset_config, load_config
+
+    if dataset and (config := dataset_config(recipe, overrides or [])):
+        return config
+    return load_config(recipe, overrides or [], quick=quick, seed=seed)
+
+
+def _run_stage(stage: Any, recipe: str, overrides: list[str] | None, force: bool, quick: bool, seed: int | None, resume: bool) -> "Config":
+    """Runs one stage of the line, given by its name or itself."""
+    from pipeline.run import LINE, run_one
+
+    config = _config(recipe, overrides, quick, seed)
+    chosen = next(own for own in LINE if own.name == stage) if isinstance(stage, str) else stage
+    run_one(chosen, config, recipe, force=force, resume=resume)
+    return config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; the exit code."""
+    return _guard(lambda: app(arguments, prog_name="loraql", standalone_mode=False))
+
+
+def _guard(command: Callable[[], Any]) -> int:
+    try:
+        return int(command() or 0)
+    except UserError as error:
+        return _fail(str(error), error.exit_code)
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        again = " ".join(["loraql", *sys.argv[1:]])
+        return _fail(f"interrupted; finished stages and the half-done one are kept; go on with: {again}", 130)
+    except typer.TyperException as error:
+        return _fail(error.format_message(), UsageError.exit_code)
+    except OSError as error:
+        return _fail(_explain_os_error(error), UserError.exit_code)
+
+
+def _explain_os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        folder = Path(error.filename or ".").absolute()
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(there).free / 1e6
+        return f"{where}the disk is full ({free:,.0f} MB free); make room and run the same command again, it goes on from what is kept"
+    return f"{where}{(error.strerror or str(error)).lower()}"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"loraql: {' '.join(message.split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,252 @@
+"""The one typed configuration: a YAML recipe, then `key=value` overrides.
+
+Reads shipped recipes by name or a YAML file by path; every stage gets its own slice of the frozen
+`Config`. Unknown keys are refused, and an error names the key, what was given and what is allowed.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from data.errors import UsageError
+from prompts.context import ContextKind
+from prompts.describe import ForeignKeys
+from prompts.render import ORDERS, Order, Preset
+from prompts.select import Choice
+
+Source = Literal["sample", "spider"]
+RECIPES = files("pipeline") / "recipes"
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(Settings):
+    """Where examples and databases come from."""
+
+    source: Source = "sample"
+    folder: Path = Path("data/raw")
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="the archive must have this digest")
+    limit: PositiveInt | None = Field(None, description="a random draw of this many questions of each split")
+
+
+class SelectionSettings(Settings):
+    """How the best checkpoint is chosen."""
+
+    databases: NonNegativeInt | tuple[str, ...] = Field(
+        20, description="training databases held out for choosing checkpoints: how many (a seeded draw), or which"
+    )
+    on: Literal["select", "dev"] = "select"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.on == "select" and not self.databases:
+            raise ValueError("selection.databases holds nothing back, so choose on dev: selection.on=dev")
+        return self
+
+
+class PromptSettings(Settings):
+    """What a prompt says and shows."""
+
+    preset: Preset = "corrected"
+    order: Order | None = Field(None, description="the preset's own if not given")
+    foreign_keys: ForeignKeys = "both"
+    context: ContextKind = Field("mixed", description="what training prompts show; all others show the full schema")
+    shots: NonNegativeInt = 0
+    choice: Choice = "keyword"
+    same_database: bool = Field(False, description="may examples come from the database asked about?")
+    max_length: PositiveInt = Field(1024, description="tokens of prompt and completion; longer training examples are left out")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.order and self.order not in ORDERS[self.preset]:
+            raise ValueError(f"prompt.order: the preset {self.preset!r} has only {' and '.join(ORDERS[self.preset])}")
+        return self
+
+
+class ModelSettings(Settings):
+    """The base model: the embedded one, a Hugging Face id, or a local folder."""
+
+    base: str = "smollm2-135m-instruct"
+    revision: str | None = Field(None, description="commit, branch or tag of a Hugging Face id")
+
+
+class LoraSettings(Settings):
+    rank: PositiveInt = 16
+    alpha: PositiveInt = 32
+    dropout: float = Field(0.05, ge=0, lt=1)
+    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+
+
+class TrainSettings(Settings):
+    quantization: Literal["nf4", "int8", "none"] = "nf4"
+    compute: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: fp32 on a CPU, bf16 on a GPU that has it")
+    lora: LoraSettings = LoraSettings()
+    freeze_layers: NonNegativeInt = Field(0, description="the first n decoder layers get no adapter")
+    learning_rate: PositiveFloat = 2e-4
+    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: PositiveFloat = 1.0
+    epochs: PositiveFloat = 3.0
+    max_steps: PositiveInt | None = Field(None, description="stop here, whatever epochs says")
+    batch_size: PositiveInt = 8
+    accumulation: PositiveInt = 1
+    checkpoints: PositiveInt = Field(3, description="how many, evenly spaced, the last at the end")
+    gradient_checkpointing: bool = Field(False, description="costs a third of the time where memory is short")
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+
+
+class EvaluateSettings(Settings):
+    """Greedy decoding and what it is scored on; the base is loaded in full precision, as exported."""
+
+    batch_size: PositiveInt = 16
+    max_new_tokens: PositiveInt = 128
+    keep_distinct: bool = False
+
+
+class SandboxSettings(Settings):
+    """What one query may use."""
+
+    seconds: PositiveFloat = 5.0
+    memory_mb: PositiveInt = 512
+    rows: PositiveInt = 100_000
+    workers: PositiveInt | None = Field(None, description="one for each core if not given")
+
+
+class ExportSettings(Settings):
+    questions: PositiveInt = Field(16, description="questions that the merged and the unmerged model both answer")
+    max_drift: NonNegativeInt = Field(1, description="how many of the answers may differ")
+
+
+class Config(Settings):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the run's folder under `runs`")
+    runs: Path = Path("runs")
+    seed: int = Field(0, ge=0, lt=2**32)
+    data: DataSettings = DataSettings()
+    selection: SelectionSettings = SelectionSettings()
+    prompt: PromptSettings = PromptSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    export: ExportSettings = ExportSettings()
+
+    @property
+    def run(self) -> Path:
+        """The folder of this run."""
+        return self.runs / self.name
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values, as YAML and manifests hold them."""
+        return self.model_dump(mode="json")
+
+
+def recipe_names() -> list[str]:
+    return sorted(path.name.removesuffix(".yaml") for path in RECIPES.iterdir() if path.name.endswith(".yaml"))
+
+
+def load_config(recipe: str, overrides: list[str], quick: bool = False, seed: int | None = None) -> Config:
+    """The recipe with its overrides. Raises UsageError with the key, what was given and what is allowed."""
+    values, origin = _read_recipe(recipe)
+    shortcut = values.pop("quick", None)
+    if quick:
+        if not isinstance(shortcut, dict):
+            raise UsageError(f"{origin}: has no `quick` section, which --quick uses")
+        _merge(values, shortcut)
+    if seed is not None:
+        values["seed"] = seed
+    for override in overrides:
+        _apply(values, override)
+    return _validate(values, origin)
+
+
+def dataset_config(name: str, overrides: list[str]) -> Config | None:
+    """A configuration that only says which data set, for one given by its name instead of a recipe."""
+    if name not in get_args(Source):
+        return None
+    values: dict[str, Any] = {"name": name, "data": {"source": name}}
+    for override in overrides:
+        _apply(values, override)
+    return _validate(values, f"data set {name}")
+
+
+def _validate(values: dict[str, Any], origin: str) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"{origin}: {_explain(error)}") from error
+
+
+def _read_recipe(recipe: str) -> tuple[dict[str, Any], str]:
+    if recipe in recipe_names():
+        text, origin = (RECIPES / f"{recipe}.yaml").read_text(encoding="utf-8"), f"recipe {recipe}"
+    elif recipe.endswith((".yaml", ".yml")):
+        if not Path(recipe).is_file():
+            raise UsageError(f"{recipe}: no such recipe file")
+        text, origin = Path(recipe).read_text(encoding="utf-8"), recipe
+    else:
+        raise UsageError(f"{recipe}: no such recipe; there are {', '.join(recipe_names())}, or give a YAML file")
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        place = getattr(error, "problem_mark", None)
+        where = f", line {place.line + 1}" if place else ""
+        raise UsageError(f"{origin}{where}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{origin}: not a mapping of settings")
+    return values, origin
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, change in changes.items():
+        if isinstance(change, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], change)
+        else:
+            values[key] = change
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UsageError(f"{override!r}: settings are given as key=value, for example train.learning_rate=1e-4")
+    *parents, last = path.split(".")
+    node = values
+    for name in parents:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            raise UsageError(f"{path}: {name!r} is a value, not a section")
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{override!r}: the value is not valid YAML") from error
+
+
+def _explain(error: ValidationError) -> str:
+    """pydantic's first complaint as one line."""
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    key, given = ".".join(path), first.get("input")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{key}: no such setting; {_allowed_keys(path)}{more}"
+    if first["type"] == "value_error":
+        return f"{first['ctx']['error']}{more}"
+    if first["type"] == "missing":
+        return f"{key}: must be given{more}"
+    return f"{key}: {given!r} was given: {first['msg'].lower()}{more}"
+
+
+def _allowed_keys(path: list[str]) -> str:
+    import difflib
+
+    model: Any = Config
+    for name in path[:-1]:
+        model = model.model_fields[name].annotation
+    names = list(model.model_fields)
+    close = difflib.get_close_matches(path[-1], names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"allowed here: {', '.join(names)}"

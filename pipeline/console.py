@@ -1,0 +1,74 @@
+"""What the user sees: lines, tables and progress. In a terminal a bar, elsewhere plain lines."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console(highlight=False, soft_wrap=True)
+LINE_EVERY_SECONDS = 10.0
+
+Advance = Callable[..., None]
+
+
+def say(text: str) -> None:
+    """One line, taken literally."""
+    console.print(escape(text))
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table; figures to the right, everything else to the left."""
+    shown = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
+    for place, name in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[place], int | float) or row[place] is None for row in rows)
+        shown.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(_cell(value) for value in row))
+    # Rich would crop a table to 80 columns where there is no terminal.
+    width = None if console.is_terminal else max(console.measure(shown).maximum, 80)
+    console.print(shown, soft_wrap=False, width=width)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "[dim]NULL[/dim]"
+    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+
+
+@contextmanager
+def progress(label: str, total: int | None, unit: str = "") -> Iterator[Advance]:
+    """Gives `advance(amount=1, note="")`: a bar with rate and time left, or a line every ten seconds."""
+    if console.is_terminal:
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit} {{task.fields[rate]}}")]
+        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as bar:
+            task = bar.add_task(label, total=total, note="", rate="")
+
+            def advance(amount: int = 1, note: str = "") -> None:
+                speed = bar.tasks[task].speed
+                bar.update(task, advance=amount, note=note, rate=f"{speed:,.1f}/s" if speed else "")
+
+            yield advance
+    else:
+        yield _plain_progress(label, total, unit)
+
+
+def _plain_progress(label: str, total: int | None, unit: str) -> Advance:
+    start = shown = time.monotonic()
+    done = 0
+
+    def advance(amount: int = 1, note: str = "") -> None:
+        nonlocal done, shown
+        done += amount
+        now = time.monotonic()
+        if now - shown < LINE_EVERY_SECONDS and done != total:
+            return
+        shown = now
+        rate = done / max(now - start, 1e-9)
+        left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
+        say(f"  {label}: {done:,}{f' of {total:,}' if total else ''} {unit} ({rate:,.1f}/s{left}){f' {note}' if note else ''}")
+
+    return advance

@@ -1,0 +1,241 @@
+"""evaluate: every checkpoint's SQL, executed -> `runs/NAME/evaluate/`.
+
+Reads prompts, adapters and databases. The base model and each checkpoint answer the questions of
+`select` greedily; the checkpoint with the most right results is chosen (ties: the earlier one); then
+base and chosen answer `dev`. Writes `MODEL/predictions.jsonl` and `scores.json`, `selection.json` and
+`report.html`. What is already answered in a half-done folder is not asked again.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+from data.spider import database_path
+from eval.extract import extract_sql
+from eval.metrics import paired_difference
+from eval.report import write_report
+from eval.sandbox import Limits, Sandbox
+from eval.score import GOLD_FAILED, judge, summarize
+from pipeline.base import base_identity, fetch_base
+from pipeline.config import Config
+from pipeline.console import progress, say, table
+from pipeline.model import Generation, encode_prompts, generate, load_adapter, load_model, load_tokenizer, pick_dtype
+from pipeline.stage import Stage, digest_files, read_json, read_jsonl, write_json
+
+BASE = "base"
+
+
+def _inputs(config: Config) -> dict[str, str]:
+    adapters = [path / "adapter_model.safetensors" for path in _checkpoints(config)]
+    render = config.run / "render"
+    root = config.data.folder / config.data.source
+    manifest = root / "manifest.json"
+    databases = read_json(manifest)["outputs"] if manifest.is_file() else {}
+    return {
+        **digest_files(render / "select.jsonl", render / "dev.jsonl", *(adapters or [config.run / "train"])),
+        **{name: output["sha256"] for name, output in databases.items() if name.endswith(".sqlite")},
+        "the base model": base_identity(config.model),
+    }
+
+
+EVALUATE = Stage(
+    name="evaluate",
+    version=1,
+    folder=lambda config: config.run / "evaluate",
+    settings=lambda config: {
+        "evaluate": config.evaluate.model_dump(mode="json"),
+        "selection": {"on": config.selection.on},
+        "sandbox": config.sandbox.model_dump(mode="json", exclude={"workers"}),
+        "train": {"compute": config.train.compute},
+    },
+    inputs=_inputs,
+    work=lambda config, folder: evaluate(config, folder),
+)
+
+
+def evaluate(config: Config, folder: Path) -> None:
+    """Scores the base and the checkpoints, chooses one, writes the report."""
+    render = config.run / "render"
+    questions = {split: read_jsonl(render / f"{split}.jsonl") for split in ("select", "dev")}
+    checkpoints = _checkpoints(config)
+    if not checkpoints:
+        raise UserError(f"{config.run / 'train'}: holds no checkpoint; run `loraql train` first")
+    base = fetch_base(config.model)
+    tokenizer = load_tokenizer(base)
+    dtype = pick_dtype(config.train.compute)
+    say(f"  full-precision base ({dtype}) with adapters, greedy, at most {config.evaluate.max_new_tokens} new tokens")
+    model = load_model(base, dtype=dtype)
+    limits = Limits(config.sandbox.seconds, config.sandbox.memory_mb, config.sandbox.rows)
+    with Sandbox(limits, config.sandbox.workers) as sandbox:
+        scorer = _Scorer(config, folder, tokenizer, sandbox)
+        on = config.selection.on
+        names = [path.name for path in checkpoints]
+        results = {BASE: scorer.score(BASE, model, on, questions[on])}
+        adapted = None
+        for path in checkpoints:
+            if adapted is None:
+                adapted = load_adapter(model, path, path.name)
+            else:
+                adapted.load_adapter(str(path), adapter_name=path.name)
+            adapted.set_adapter(path.name)
+            results[path.name] = scorer.score(path.name, adapted, on, questions[on])
+        assert adapted is not None
+        chosen = max(names, key=lambda name: (results[name]["correct"], -names.index(name)))
+        if on != "dev":
+            adapted.set_adapter(chosen)
+            scorer.score(chosen, adapted, "dev", questions["dev"])
+            with adapted.disable_adapter():
+                scorer.score(BASE, adapted, "dev", questions["dev"])
+    selection = _selection(config, folder, names, chosen)
+    write_json(folder / "selection.json", selection)
+    _write_report(config, folder, selection)
+    show_scores(folder)
+
+
+def _checkpoints(config: Config) -> list[Path]:
+    """Checkpoints in the order of their steps."""
+    return sorted((config.run / "train").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+
+
+class _Scorer:
+    """Answers and judges one split with one model at a time, into that model's folder."""
+
+    def __init__(self, config: Config, folder: Path, tokenizer: Any, sandbox: Sandbox) -> None:
+        self._config, self._folder, self._tokenizer, self._sandbox = config, folder, tokenizer, sandbox
+        self._root = config.data.folder / config.data.source
+
+    def score(self, name: str, model: Any, split: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
+        """The scores of one split, also kept in `scores.json`."""
+        path = self._folder / name / "predictions.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        done = _whole_lines(path)
+        answered = {item["id"] for item in done if item["split"] == split}
+        todo = [line for line in lines if line["id"] not in answered]
+        start = time.perf_counter()
+        with path.open("a", encoding="utf-8") as file, progress(f"{name} on {split}", len(todo), "questions") as advance:
+
+            def keep(batch: list[tuple[int, Generation]]) -> None:
+                for record in self._judge([(todo[place], generation) for place, generation in batch], split):
+                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.flush()
+                advance(len(batch))
+
+            settings = self._config.evaluate
+            generate(
+                model,
+                self._tokenizer,
+                encode_prompts(self._tokenizer, [line["prompt"] for line in todo]),
+                max_new_tokens=settings.max_new_tokens,
+                batch_size=settings.batch_size,
+                on_batch=keep,
+            )
+        return self._summarize(name, path, split, lines, time.perf_counter() - start)
+
+    def _judge(self, batch: Sequence[tuple[dict[str, Any], Generation]], split: str) -> list[dict[str, Any]]:
+        queries = [extract_sql(generation.text) for _, generation in batch]
+        # select's databases are training databases: both splits keep them in the same folder.
+        cases = [
+            (database_path(self._root, "dev", line["db_id"]), line["completion"], sql)
+            for (line, _), sql in zip(batch, queries, strict=True)
+        ]
+        judged = judge(self._sandbox, cases, self._config.evaluate.keep_distinct)
+        return [
+            {
+                "id": line["id"],
+                "split": split,
+                "db_id": line["db_id"],
+                "hardness": line["hardness"],
+                "question": line["question"],
+                "prompt_digest": line["prompt_digest"],
+                "text": generation.text,
+                "tokens": generation.tokens,
+                "ended": generation.ended,
+                "gold": line["completion"],
+                "sql": sql,
+                **verdict.record(),
+            }
+            for (line, generation), sql, verdict in zip(batch, queries, judged, strict=True)
+        ]
+
+    def _summarize(self, name: str, path: Path, split: str, lines: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+        # In the order of the questions, however they were batched.
+        records = {(item["split"], item["id"]): item for item in read_jsonl(path)}
+        place = {line["id"]: number for number, line in enumerate(lines)}
+        ordered = sorted(records.values(), key=lambda item: (item["split"] == split, place.get(item["id"], 0)))
+        path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ordered), encoding="utf-8")
+        scores = summarize([item for item in ordered if item["split"] == split])
+        kept = path.with_name("scores.json")
+        everything = read_json(kept) if kept.is_file() else {"model": name, "splits": {}}
+        spent = everything["splits"].get(split, {}).get("seconds", 0.0)
+        everything["splits"][split] = scores | {"seconds": round(spent + seconds, 1)}
+        write_json(kept, everything)
+        if scores["gold_failed"]:
+            say(f"  {scores['gold_failed']} gold queries of {split} failed and are not counted")
+        return scores
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """What was written so far; a last line that was cut by a kill is dropped, from the file too."""
+    if not path.is_file():
+        return []
+    text = path.read_text(encoding="utf-8", errors="ignore")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    return read_jsonl(path)
+
+
+def _selection(config: Config, folder: Path, names: list[str], chosen: str) -> dict[str, Any]:
+    """What was chosen, on which split, and how far the chosen one is from the base on dev."""
+    on = config.selection.on
+    candidates = {name: read_json(folder / name / "scores.json")["splits"][on] for name in names}
+    difference = paired_difference(_verdicts(folder, BASE), _verdicts(folder, chosen), config.seed)
+    return {
+        "chosen": chosen,
+        "on": on,
+        "candidates": {name: {key: scores[key] for key in ("questions", "correct", "ex", "low", "high")} for name, scores in candidates.items()},
+        "dev_gain": asdict(difference),
+    }
+
+
+def _verdicts(folder: Path, name: str) -> list[bool]:
+    records = read_jsonl(folder / name / "predictions.jsonl")
+    return [item["correct"] for item in records if item["split"] == "dev" and item["category"] != GOLD_FAILED]
+
+
+def _write_report(config: Config, folder: Path, selection: dict[str, Any]) -> None:
+    names = [BASE, *selection["candidates"]]
+    write_report(
+        folder / "report.html",
+        name=config.name,
+        scores={name: read_json(folder / name / "scores.json")["splits"] for name in names},
+        predictions={name: read_jsonl(folder / name / "predictions.jsonl") for name in (BASE, selection["chosen"])},
+        selection=selection,
+        losses=read_jsonl(config.run / "train" / "metrics.jsonl"),
+        config=config.dump(),
+    )
+
+
+def show_scores(folder: Path) -> None:
+    """The table of all models: EX with its interval and seconds, on the choosing split and on dev."""
+    selection = read_json(folder / "selection.json")
+    rows = []
+    for name in [BASE, *selection["candidates"]]:
+        splits = read_json(folder / name / "scores.json")["splits"]
+        cells = [_cell(splits.get(split)) for split in dict.fromkeys([selection["on"], "dev"])]
+        label = {BASE: "base model", selection["chosen"]: f"{name} (chosen)"}.get(name, name)
+        rows.append([label, *cells, sum(scores["seconds"] for scores in splits.values())])
+    splits_shown = [f"EX % on {split} [95%]" for split in dict.fromkeys([selection["on"], "dev"])]
+    table("Execution accuracy", ["model", *splits_shown, "seconds"], rows)
+    gain = selection["dev_gain"]
+    say(f"  chosen against base on dev: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]")
+
+
+def _cell(scores: dict[str, Any] | None) -> str:
+    if scores is None:
+        return "-"
+    return f"{100 * scores['ex']:.1f} [{100 * scores['low']:.1f}, {100 * scores['high']:.1f}]  {scores['correct']}/{scores['questions']}"

@@ -1,0 +1,213 @@
+"""Models in memory: loading, tokenizing prompts, greedy generation. Torch is imported in here only.
+
+Reads model folders (safetensors alone, no code of theirs), writes nothing.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+
+# Below this length, running a shared prefix by itself costs more than it saves.
+SHORTEST_SHARED_PREFIX = 32
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a model wrote after one prompt; `tokens` counts new tokens, the end token among them."""
+
+    text: str
+    tokens: int
+    ended: bool
+
+
+def quiet_libraries() -> None:
+    """Keeps the progress bars and advice of the libraries out of our output; errors still come through."""
+    warnings.filterwarnings("ignore", module=r"(transformers|peft|trl|bitsandbytes|torch|accelerate)\b")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    for name in ("bitsandbytes", "accelerate", "peft", "trl", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def pick_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def pick_dtype(compute: str) -> str:
+    """The name of the torch type to compute in: "auto" is fp32 on a CPU, bf16 on a GPU that has it."""
+    import torch
+
+    if compute == "auto":
+        compute = "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "fp32"
+    return {"fp32": "float32", "bf16": "bfloat16"}[compute]
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder, padding on the left, with a pad token."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no usable tokenizer in it: {str(error).strip().splitlines()[0]}") from error
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"{folder}: its tokenizer has no end token, so a model could not learn when to stop")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float32") -> Any:
+    """A causal language model on the device at hand, its weights in `dtype` or quantized to 4 or 8 bits."""
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    quiet_libraries()
+    compute = getattr(torch, dtype)
+    quantized = {
+        "none": None,
+        "nf4": BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=compute,
+        ),
+        "int8": BitsAndBytesConfig(load_in_8bit=True),
+    }[quantization]
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=compute,
+            quantization_config=quantized,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            device_map={"": pick_device()},
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: cannot be loaded as a model: {str(error).strip().splitlines()[0]}") from error
+    # Greedy decoding everywhere; a base's own sampling settings would only be warned about.
+    model.generation_config.do_sample = False
+    for name in ("temperature", "top_p", "top_k"):
+        setattr(model.generation_config, name, None)
+    return model
+
+
+def load_adapter(model: Any, folder: Path, name: str = "default") -> Any:
+    """The model with one LoRA adapter on it."""
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, folder, adapter_name=name, use_safetensors=True)
+
+
+def context_window(model: Any) -> int:
+    """How many tokens the model can attend to."""
+    return int(getattr(model.config, "max_position_embeddings", 1 << 30))
+
+
+def wrap_prompt(tokenizer: Any, text: str) -> str:
+    """The prompt as the model expects it: one user message through its chat template, or the plain text."""
+    if not tokenizer.chat_template:
+        return text + "\n"
+    message = [{"role": "user", "content": text}]
+    wrapped: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    return wrapped
+
+
+def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:
+    """Token ids of wrapped prompts. A chat template writes its own special tokens; plain text gets the start token."""
+    if not prompts:
+        return []
+    plain = not tokenizer.chat_template
+    encoded: list[list[int]] = tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+    start = [tokenizer.bos_token_id] if plain and tokenizer.bos_token_id is not None else []
+    return [start + ids for ids in encoded]
+
+
+def encode_completions(tokenizer: Any, queries: Sequence[str]) -> list[list[int]]:
+    """Token ids of gold queries, each with the end token."""
+    if not queries:
+        return []
+    encoded: list[list[int]] = tokenizer(list(queries), add_special_tokens=False)["input_ids"]
+    return [[*ids, tokenizer.eos_token_id] for ids in encoded]
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    *,
+    max_new_tokens: int,
+    batch_size: int,
+    on_batch: Callable[[list[tuple[int, Generation]]], None] | None = None,
+) -> list[Generation]:
+    """Greedy completions of token-id prompts, in their order; `on_batch` sees each batch as it is done.
+
+    Prompts are sorted so that neighbours share what they begin with; a batch runs its common prefix
+    once. Raises UserError if a prompt leaves no room in the model's context window.
+    """
+    longest = max(map(len, prompts), default=0)
+    if longest + max_new_tokens > context_window(model):
+        raise UserError(f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's window of {context_window(model)}; lower prompt.shots")
+    model.eval()
+    done: list[Generation | None] = [None] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda place: prompts[place])
+    for first in range(0, len(order), batch_size):
+        places = order[first : first + batch_size]
+        batch = _generate_batch(model, tokenizer, [prompts[place] for place in places], max_new_tokens)
+        for place, generation in zip(places, batch, strict=True):
+            done[place] = generation
+        if on_batch:
+            on_batch(list(zip(places, batch, strict=True)))
+    return [generation for generation in done if generation is not None]
+
+
+def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:
+    import torch
+
+    prefix = os.path.commonprefix(prompts)[: min(map(len, prompts)) - 1]
+    prefix = prefix if len(prompts) > 1 and len(prefix) >= SHORTEST_SHARED_PREFIX else []
+    rests = [ids[len(prefix) :] for ids in prompts]
+    width = max(map(len, rests))
+    pads = [width - len(ids) for ids in rests]
+    pad = tokenizer.pad_token_id
+    # Padding stands between the shared prefix and the rest: masked, and not counted in positions.
+    ids = torch.tensor([prefix + [pad] * gap + rest for gap, rest in zip(pads, rests, strict=True)])
+    mask = torch.tensor([[1] * len(prefix) + [0] * gap + [1] * len(rest) for gap, rest in zip(pads, rests, strict=True)])
+    with torch.inference_mode():
+        cache = {}
+        if prefix:
+            shared = model(input_ids=torch.tensor([prefix], device=model.device), use_cache=True, logits_to_keep=1)
+            shared.past_key_values.batch_repeat_interleave(len(prompts))
+            cache["past_key_values"] = shared.past_key_values
+        written = model.generate(
+            input_ids=ids.to(model.device),
+            attention_mask=mask.to(model.device),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=pad,
+            eos_token_id=tokenizer.eos_token_id,
+            **cache,
+        )
+    return [_decode(tokenizer, row[ids.shape[1] :].tolist()) for row in written]
+
+
+def _decode(tokenizer: Any, ids: list[int]) -> Generation:
+    ended = tokenizer.eos_token_id in ids
+    if ended:
+        ids = ids[: ids.index(tokenizer.eos_token_id) + 1]
+    return Generation(tokenizer.decode(ids, skip_special_tokens=True), len(ids), ended)

@@ -1,0 +1,63 @@
+"""run: the whole line, stage after stage; and status: what is fresh, what is stale and why.
+
+This is the one place that knows the order of the stages. They meet only through files.
+"""
+
+from data.errors import UserError
+from data.spider import database_path
+from pipeline.config import Config
+from pipeline.console import say, table
+from pipeline.download import download_stage
+from pipeline.evaluate import EVALUATE, show_scores
+from pipeline.export import EXPORT
+from pipeline.prepare import PREPARE
+from pipeline.render import RENDER
+from pipeline.stage import Stage, read_jsonl, run_stage, why_stale
+from pipeline.train import TRAIN
+
+LINE: tuple[Stage, ...] = (download_stage(), PREPARE, RENDER, TRAIN, EVALUATE, EXPORT)
+
+
+def run_one(stage: Stage, config: Config, recipe: str, *, force: bool = False, resume: bool = True) -> bool:
+    """Runs one stage after making sure that those before it are up to date under the same configuration."""
+    for earlier in LINE:
+        if earlier.name == stage.name:
+            break
+        reason = why_stale(earlier, config)
+        if reason:
+            raise UserError(
+                f"{stage.name} needs {earlier.name}, which is not up to date ({reason}): "
+                f"run `loraql {earlier.name} {recipe}` with the same settings, or `loraql run {recipe}`"
+            )
+    return run_stage(stage, config, force=force, resume=resume)
+
+
+def run(config: Config, *, force: bool = False, resume: bool = True) -> None:
+    """Runs every stage that is not up to date, then shows what came of it."""
+    ran = [run_stage(stage, config, force=force, resume=resume) for stage in LINE]
+    show_scores(config.run / "evaluate")
+    say(f"report: {config.run / 'evaluate' / 'report.html'}")
+    say(f"model:  {config.run / 'export' / 'merged'}")
+    if any(ran):
+        _ask_one(config)
+    else:
+        say("nothing to do: every stage is up to date")
+
+
+def _ask_one(config: Config) -> None:
+    """One question of dev, the first, put to the exported model."""
+    from pipeline.ask import ask, show_answer
+
+    first = read_jsonl(config.run / "render" / "dev.jsonl")[0]
+    database = database_path(config.data.folder / config.data.source, "dev", first["db_id"])
+    say(f'$ loraql ask {config.name} --db {database} "{first["question"]}"')
+    show_answer(ask(config.run / "export" / "merged", database, first["question"]))
+
+
+def status(config: Config) -> None:
+    """A table of the stages: fresh, or stale and why."""
+    rows = []
+    for stage in LINE:
+        reason = why_stale(stage, config)
+        rows.append([stage.name, "stale" if reason else "fresh", reason or "", str(stage.folder(config))])
+    table(f"Run {config.name}", ["stage", "state", "why", "folder"], rows)

@@ -1,0 +1,229 @@
+"""What every stage has in common: manifests, staleness, half-done folders.
+
+A stage writes into `NAME.partial` and is renamed when it is done, its `manifest.json` last. The
+manifest holds a key made of the stage's slice of the configuration, the digests of its inputs and its
+version; the same key with all files present means that there is nothing to do. A partial folder is
+taken up again by the same key and wiped by another.
+"""
+
+import fcntl
+import hashlib
+import json
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from data.errors import UserError
+from pipeline.config import Config
+from pipeline.console import say
+
+MANIFEST = "manifest.json"
+PARTIAL_KEY = "partial.json"
+PACKAGES = ("loraql", "torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "sqlglot")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the line. `work(config, folder)` fills the folder, which may hold its own earlier part."""
+
+    name: str
+    version: int
+    folder: Callable[[Config], Path]
+    settings: Callable[[Config], dict[str, Any]]
+    inputs: Callable[[Config], Mapping[str, str]]
+    work: Callable[[Config, Path], None]
+    keeps: tuple[str, ...] = ()  # subfolders of other stages, carried over
+
+
+def digest_bytes(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_files(*paths: Path) -> dict[str, str]:
+    """Digests by path, for a stage's inputs. A missing file has the digest "missing"."""
+    return {str(path): digest_file(path) if path.is_file() else "missing" for path in paths}
+
+
+def read_json(path: Path) -> Any:
+    """Raises UserError naming the file that is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: missing; run the stage that writes it again with --force") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: damaged ({error}); run the stage that writes it again with --force") from error
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """One object a line. Raises UserError naming file and line."""
+    if not path.is_file():
+        raise UserError(f"{path}: missing; run the stage that writes it again with --force")
+    lines = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if line.strip():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}: line {number} is not JSON ({error.msg}); run its stage again with --force") from error
+    return lines
+
+
+def write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def why_stale(stage: Stage, config: Config) -> str | None:
+    """Why the stage has to run, or None if what it wrote is as it should be."""
+    folder = stage.folder(config)
+    path = folder / MANIFEST
+    if not path.is_file():
+        return "started, not finished" if _partial(folder).is_dir() else "not run yet"
+    manifest = read_json(path)
+    missing = [name for name, size in manifest["outputs"].items() if not _has_size(folder / name, size["bytes"])]
+    if missing:
+        return f"{folder / missing[0]} is missing or cut short"
+    return _difference(manifest["made_from"], _made_from(stage, config))
+
+
+def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool = True) -> bool:
+    """Runs the stage unless it is up to date; whether it ran."""
+    folder = stage.folder(config)
+    reason = why_stale(stage, config)
+    if reason is None and not force:
+        say(f"{stage.name}: up to date ({folder})")
+        return False
+    made_from = _made_from(stage, config)
+    partial = _partial(folder)
+    with _open_partial(partial, made_from, resume and not force):
+        say(f"{stage.name}: {reason or 'forced'} -> {folder}")
+        start = time.monotonic()
+        stage.work(config, partial)
+        seconds = time.monotonic() - start
+        (partial / PARTIAL_KEY).unlink()
+        outputs = {
+            str(path.relative_to(partial)): {"sha256": digest_file(path), "bytes": path.stat().st_size}
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
+        }
+        provenance = _provenance(config, seconds)
+        write_json(partial / MANIFEST, {"stage": stage.name, "made_from": made_from, "outputs": outputs, "provenance": provenance})
+        _put_in_place(partial, folder, stage.keeps)
+    if config.run in folder.parents:
+        (config.run / "config.yaml").write_text(yaml.safe_dump(config.dump(), sort_keys=False), encoding="utf-8")
+    say(f"{stage.name}: done in {seconds:.1f} s")
+    return True
+
+
+def _made_from(stage: Stage, config: Config) -> dict[str, Any]:
+    # Through JSON, so that it compares equal to what a manifest holds.
+    made_from = {"version": stage.version, "settings": stage.settings(config), "inputs": dict(stage.inputs(config))}
+    return json.loads(json.dumps(made_from))  # type: ignore[no-any-return]
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    if old["version"] != new["version"]:
+        return f"the stage itself changed (version {old['version']} -> {new['version']})"
+    before, after = dict(_flatten(old["settings"])), dict(_flatten(new["settings"]))
+    for key in [*after, *(key for key in before if key not in after)]:
+        if before.get(key) != after.get(key):
+            return f"{key}: {before.get(key)} -> {after.get(key)}"
+    for name in sorted(set(old["inputs"]) | set(new["inputs"])):
+        if old["inputs"].get(name) != new["inputs"].get(name):
+            return f"{name} {'is missing' if new['inputs'].get(name) == 'missing' else 'changed'}"
+    return None
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".partial")
+
+
+@contextmanager
+def _open_partial(partial: Path, made_from: dict[str, Any], resume: bool) -> Iterator[None]:
+    """An own, locked partial folder: the same work's earlier one, or an empty one."""
+    key = digest_bytes(json.dumps(made_from, sort_keys=True).encode())
+    marker = partial / PARTIAL_KEY
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.with_name(partial.name + ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{partial}: another loraql is at work there; wait for it or stop it") from error
+        try:
+            same = marker.is_file() and marker.read_text(encoding="utf-8") == key
+            if partial.is_dir() and not (same and resume):
+                shutil.rmtree(partial)
+            partial.mkdir(exist_ok=True)
+            marker.write_text(key, encoding="utf-8")
+            yield
+        finally:
+            Path(lock.name).unlink()
+
+
+def _put_in_place(partial: Path, folder: Path, keeps: tuple[str, ...]) -> None:
+    for name in keeps:
+        if (folder / name).is_dir():
+            (folder / name).rename(partial / name)
+    if folder.exists():
+        old = folder.with_name(folder.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        partial.rename(folder)
+        shutil.rmtree(old)
+    else:
+        partial.rename(folder)
+
+
+def _provenance(config: Config, seconds: float) -> dict[str, Any]:
+    return {
+        "seconds": round(seconds, 1),
+        "seed": config.seed,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of this source tree, where it is one."""
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""Schema description, templates, choice of examples."""
