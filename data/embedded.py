@@ -27,7 +27,9 @@ def build(folder: Path) -> None:
             database.parent.mkdir(parents=True)
             build_database((source / f"{name}.sql").read_text(encoding="utf-8"), database)
             for pair in json.loads((source / f"{name}.json").read_text(encoding="utf-8")):
-                entries += [{"db_id": name, "question": question, "query": pair["query"]} for question in pair["questions"]]
+                entries += [
+                    {"db_id": name, "question": question, "query": pair["query"]} for question in pair["questions"]
+                ]
         text = json.dumps(entries, indent=1, ensure_ascii=False)
         (folder / f"{split}.json").write_text(text + "\n", encoding="utf-8")
 

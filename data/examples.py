@@ -43,7 +43,9 @@ def read_csv(path: Path) -> list[Example]:
         # object, not str: pandas' string type would turn empty cells into missing ones.
         frame = pandas.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a readable CSV file: {str(error).strip()}; mend it or run `loraql prepare --force`") from error
+        raise UserError(
+            f"{path}: not a readable CSV file: {str(error).strip()}; mend it or run `loraql prepare --force`"
+        ) from error
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         raise UserError(f"{path}: lacks the column {missing[0]!r}; run `loraql prepare --force`")
@@ -52,5 +54,5 @@ def read_csv(path: Path) -> list[Example]:
         empty = [name for name in COLUMNS if not isinstance(row[name], str) or not row[name].strip()]
         if empty:
             raise UserError(f"{path}: row {place} has no {empty[0]}; mend it or run `loraql prepare --force`")
-        examples.append(Example(**row))
+        examples.append(Example(**{name: row[name] for name in COLUMNS}))
     return examples

@@ -27,7 +27,7 @@ RATIO_FROM = 50 * 2**20
 Report = Callable[[int, int | None], None]
 
 
-class Unreachable(UserError):
+class UnreachableError(UserError):
     """The server could not be reached, or the transfer broke off; what has come is kept."""
 
 
@@ -35,7 +35,7 @@ def download(url: str, target: Path, report: Report) -> None:
     """Fetches `url` into `target`, taking up an earlier broken transfer where the server allows it.
 
     What has come stays in `target.part`, with the server's mark of the version beside it. Raises
-    Unreachable, or UserError if the server answers with something else than the file.
+    UnreachableError, or UserError if the server answers with something else than the file.
     """
     part, memory = target.with_name(target.name + ".part"), target.with_name(target.name + ".part.json")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,9 +58,9 @@ def download(url: str, target: Path, report: Report) -> None:
                     have += len(chunk)
                     report(have, total)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise Unreachable(f"{url}: {getattr(error, 'reason', error)}") from error
+        raise UnreachableError(f"{url}: {getattr(error, 'reason', error)}") from error
     if total is not None and have < total:
-        raise Unreachable(f"{url}: the transfer broke off at {have:,} of {total:,} bytes")
+        raise UnreachableError(f"{url}: the transfer broke off at {have:,} of {total:,} bytes")
     part.replace(target)
     memory.unlink()
 
@@ -103,10 +103,14 @@ def _is_litter(name: str) -> bool:
 
 def _refuse_bombs(archive: Path, entries: list[zipfile.ZipInfo], total: int) -> None:
     if len(entries) > MAX_ENTRIES or total > MAX_UNPACKED_BYTES:
-        raise UserError(f"{archive}: unpacks to {len(entries):,} files and {total:,} bytes, more than is sane; not unpacked")
+        raise UserError(
+            f"{archive}: unpacks to {len(entries):,} files and {total:,} bytes, more than is sane; not unpacked"
+        )
     for entry in entries:
         if entry.file_size > RATIO_FROM and entry.file_size > MAX_RATIO * max(entry.compress_size, 1):
-            raise UserError(f"{archive}: {entry.filename!r} unpacks to {entry.file_size:,} bytes from {entry.compress_size:,}; not unpacked")
+            raise UserError(
+                f"{archive}: {entry.filename!r} unpacks to {entry.file_size:,} bytes from {entry.compress_size:,}; not unpacked"
+            )
 
 
 def _safe_path(archive: Path, entry: zipfile.ZipInfo) -> Path:

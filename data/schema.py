@@ -56,7 +56,9 @@ class Schema:
 
         A primary key stays where all its columns stay, a foreign key where its column does.
         """
-        return replace(self, tables=tuple(_narrow(table, shown[table.name]) for table in self.tables if table.name in shown))
+        return replace(
+            self, tables=tuple(_narrow(table, shown[table.name]) for table in self.tables if table.name in shown)
+        )
 
 
 def _narrow(table: Table, names: Collection[str] | None) -> Table:
@@ -76,7 +78,9 @@ def require_sqlite(path: Path) -> None:
         raise UserError(f"{path}: no such database file")
     with path.open("rb") as file:
         if file.read(len(SQLITE_HEADER)) != SQLITE_HEADER:
-            raise UserError(f"{path}: not an SQLite database (a text file named .sqlite?); build one with: sqlite3 FILE < SCRIPT.sql")
+            raise UserError(
+                f"{path}: not an SQLite database (a text file named .sqlite?); build one with: sqlite3 FILE < SCRIPT.sql"
+            )
 
 
 def read_sqlite(path: Path, db_id: str | None = None) -> Schema:

@@ -36,7 +36,10 @@ class Question:
 
 def find_root(folder: Path) -> Path:
     """The folder that holds `dev.json` and `database/`, whatever name it goes by."""
-    holders = sorted({path.parent for path in folder.rglob("dev.json") if (path.parent / "database").is_dir()}, key=lambda path: len(path.parts))
+    holders = sorted(
+        {path.parent for path in folder.rglob("dev.json") if (path.parent / "database").is_dir()},
+        key=lambda path: len(path.parts),
+    )
     if not holders:
         raise UserError(f"{folder}: no folder in it holds dev.json and database/, as Spider's published layout does")
     return holders[0]
@@ -92,5 +95,7 @@ class Schemas:
             path = self._root / "tables.json"
             self._described = read_tables_json(path) if path.is_file() else {}
         if db_id not in self._described:
-            raise UserError(f"{self._root}: the database {db_id} has neither an SQLite file nor an entry in tables.json")
+            raise UserError(
+                f"{self._root}: the database {db_id} has neither an SQLite file nor an entry in tables.json"
+            )
         return self._described[db_id]

@@ -10,7 +10,9 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 52, 34, 14, 14
 Point = tuple[float, float]
 
 
-def line_chart(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, bands: Sequence[tuple[float, float, float]] = ()) -> str:
+def line_chart(
+    series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, bands: Sequence[tuple[float, float, float]] = ()
+) -> str:
     """Lines with dots; `bands` are (x, low, high) intervals. At least one point is needed."""
     points = [point for line in series.values() for point in line]
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
@@ -30,8 +32,12 @@ def line_chart(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str
         if len(line) <= 20:
             for point in line:
                 x, y = place(*point)
-                parts.append(f'<circle class="dot s{number}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"><title>{escape(name)}: {point[0]:g}, {point[1]:.3g}</title></circle>')
-    summary = f"{y_label} over {x_label}: " + "; ".join(f"{name} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in series.items())
+                parts.append(
+                    f'<circle class="dot s{number}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"><title>{escape(name)}: {point[0]:g}, {point[1]:.3g}</title></circle>'
+                )
+    summary = f"{y_label} over {x_label}: " + "; ".join(
+        f"{name} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in series.items()
+    )
     return _svg(HEIGHT, summary, parts)
 
 
@@ -46,9 +52,15 @@ def bar_chart(groups: Sequence[tuple[str, Sequence[tuple[str, float, float, floa
         parts.append(f'<text class="label" x="{label - 8}" y="{middle:.1f}" text-anchor="end">{escape(title)}</text>')
         for number, (name, value, low, high, note) in enumerate(bars):
             y = top + number * row
-            parts.append(f'<rect class="bar s{number}" x="{label}" y="{y + 2}" width="{max(value * scale, 1):.1f}" height="{row - 4}"><title>{escape(name)}: {escape(note)}</title></rect>')
-            parts.append(f'<line class="band" x1="{label + low * scale:.1f}" y1="{y + row / 2}" x2="{label + high * scale:.1f}" y2="{y + row / 2}"/>')
-            parts.append(f'<text class="value" x="{label + max(value, high) * scale + 6:.1f}" y="{y + row / 2 + 4}">{escape(note)}</text>')
+            parts.append(
+                f'<rect class="bar s{number}" x="{label}" y="{y + 2}" width="{max(value * scale, 1):.1f}" height="{row - 4}"><title>{escape(name)}: {escape(note)}</title></rect>'
+            )
+            parts.append(
+                f'<line class="band" x1="{label + low * scale:.1f}" y1="{y + row / 2}" x2="{label + high * scale:.1f}" y2="{y + row / 2}"/>'
+            )
+            parts.append(
+                f'<text class="value" x="{label + max(value, high) * scale + 6:.1f}" y="{y + row / 2 + 4}">{escape(note)}</text>'
+            )
         top += len(bars) * row + gap
     summary = "; ".join(f"{title}: " + ", ".join(f"{name} {note}" for name, *_, note in bars) for title, bars in groups)
     return _svg(height, summary, parts)
@@ -67,9 +79,15 @@ def _axes(x_label: str, y_label: str, y_high: float, place: object, x_low: float
         parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{y_high * share:.3g}</text>')
     for x_value in dict.fromkeys([x_low, (x_low + x_high) / 2, x_high]):
         x, _ = place(x_value, 0)
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{x_value:.4g}</text>')
-    parts.append(f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_label)}</text>')
-    parts.append(f'<text class="label" x="12" y="{(HEIGHT - BOTTOM + TOP) / 2}" text-anchor="middle" transform="rotate(-90 12 {(HEIGHT - BOTTOM + TOP) / 2})">{escape(y_label)}</text>')
+        parts.append(
+            f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{x_value:.4g}</text>'
+        )
+    parts.append(
+        f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    parts.append(
+        f'<text class="label" x="12" y="{(HEIGHT - BOTTOM + TOP) / 2}" text-anchor="middle" transform="rotate(-90 12 {(HEIGHT - BOTTOM + TOP) / 2})">{escape(y_label)}</text>'
+    )
     return "".join(parts)
 
 

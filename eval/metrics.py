@@ -37,6 +37,8 @@ def paired_difference(before: Sequence[bool], after: Sequence[bool], seed: int =
     if not differences:
         return Interval(0.0, -1.0, 1.0)
     draw, count = random.Random(seed), len(differences)
-    means = sorted(sum(draw.choices(differences, k=count)) / count for _ in range(BOOTSTRAP_ROUNDS if count < 2000 else 1000))
+    means = sorted(
+        sum(draw.choices(differences, k=count)) / count for _ in range(BOOTSTRAP_ROUNDS if count < 2000 else 1000)
+    )
     cut = round(0.025 * len(means))
     return Interval(sum(differences) / count, means[cut], means[-cut - 1])

@@ -35,7 +35,9 @@ def write_report(
     chosen = selection["chosen"]
     before, after = scores["base"]["dev"], scores[chosen]["dev"]
     dev = {model: [item for item in items if item["split"] == "dev"] for model, items in predictions.items()}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string((files("eval") / "report.html.jinja").read_text(encoding="utf-8"))
     page = template.render(
         name=name,
@@ -60,7 +62,11 @@ def write_report(
 def _checkpoint_chart(scores: Scores, selection: Mapping[str, Any]) -> str:
     """EX on the choosing split; the base stands at step 0."""
     on = selection["on"]
-    steps = [(0 if model == "base" else int(model.split("-")[1]), splits[on]) for model, splits in scores.items() if on in splits]
+    steps = [
+        (0 if model == "base" else int(model.split("-")[1]), splits[on])
+        for model, splits in scores.items()
+        if on in splits
+    ]
     points = [(float(step), 100 * scored["ex"]) for step, scored in steps]
     bands = [(float(step), 100 * scored["low"], 100 * scored["high"]) for step, scored in steps]
     return line_chart({f"EX on {on}": points}, "training step (0: the base)", "EX %", bands)
@@ -80,9 +86,17 @@ def _loss_chart(losses: Sequence[Mapping[str, float]]) -> str:
 
 def _group_chart(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> str:
     def bar(model: str, share: Mapping[str, Any]) -> tuple[str, float, float, float, str]:
-        return model, share["ex"], share["low"], share["high"], f"{100 * share['ex']:.0f}% ({share['correct']}/{share['questions']})"
+        return (
+            model,
+            share["ex"],
+            share["low"],
+            share["high"],
+            f"{100 * share['ex']:.0f}% ({share['correct']}/{share['questions']})",
+        )
 
-    return bar_chart([(group, [bar("base", before[key][group]), bar("tuned", after[key][group])]) for group in after[key]])
+    return bar_chart(
+        [(group, [bar("base", before[key][group]), bar("tuned", after[key][group])]) for group in after[key]]
+    )
 
 
 def _kinds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, int, int]]:
@@ -114,5 +128,10 @@ def _changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, A
     """How many questions were right in both, won, lost, wrong in both."""
     verdicts = {item["id"]: item["correct"] for item in before}
     pairs = [(verdicts[item["id"]], item["correct"]) for item in after if item["id"] in verdicts]
-    names = {"right with both": (True, True), "won by tuning": (False, True), "lost by tuning": (True, False), "wrong with both": (False, False)}
+    names = {
+        "right with both": (True, True),
+        "won by tuning": (False, True),
+        "lost by tuning": (True, False),
+        "wrong with both": (False, False),
+    }
     return {name: pairs.count(pair) for name, pair in names.items()}

@@ -30,7 +30,6 @@ Row = tuple[Value, ...]
 Category = Literal[
     "ok", "syntax", "no_such_table", "no_such_column", "refused", "timeout", "memory", "too_large", "crashed", "error"
 ]
-SANDBOX_CATEGORIES: tuple[Category, ...] = Category.__args__
 
 KILL_GRACE_SECONDS = 1.0
 OPCODES_BETWEEN_CHECKS = 10_000
@@ -166,7 +165,10 @@ _LOST = {
 
 def _decode(line: bytes) -> Outcome:
     reply = json.loads(line)
-    rows = tuple(tuple(bytes.fromhex(cell["hex"]) if isinstance(cell, dict) else cell for cell in row) for row in reply.pop("rows"))
+    rows = tuple(
+        tuple(bytes.fromhex(cell["hex"]) if isinstance(cell, dict) else cell for cell in row)
+        for row in reply.pop("rows")
+    )
     return Outcome(rows=rows, columns=tuple(reply.pop("columns")), **reply)
 
 
@@ -188,7 +190,9 @@ def _serve(limits: Limits) -> None:
         try:
             encoded = json.dumps(reply).encode()
         except MemoryError:
-            encoded = json.dumps({"category": "memory", "columns": [], "rows": [], "message": "result too large"}).encode()
+            encoded = json.dumps(
+                {"category": "memory", "columns": [], "rows": [], "message": "result too large"}
+            ).encode()
         sys.stdout.buffer.write(encoded + b"\n")
         sys.stdout.buffer.flush()
 
@@ -207,7 +211,10 @@ def _execute(database: str, sql: str, limits: Limits, start: float) -> dict[str,
                 rows.append([{"hex": cell.hex()} if isinstance(cell, bytes) else cell for cell in row])
                 size += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
                 if len(rows) > limits.rows or size > limits.result_mb * 2**20:
-                    return {"category": "too_large", "message": f"more than {limits.rows} rows or {limits.result_mb} MB"}
+                    return {
+                        "category": "too_large",
+                        "message": f"more than {limits.rows} rows or {limits.result_mb} MB",
+                    }
             return {"category": "ok", "columns": columns, "rows": rows}
         finally:
             connection.close()
@@ -252,7 +259,14 @@ _MARKS: dict[Category, tuple[str, ...]] = {
     "no_such_table": ("no such table",),
     "no_such_column": ("no such column",),
     "too_large": ("too big", "query string is too large", "too many", "parser stack overflow", "maximum depth"),
-    "syntax": ("syntax error", "unrecognized token", "incomplete input", "number of bindings", "null character", "surrogates"),
+    "syntax": (
+        "syntax error",
+        "unrecognized token",
+        "incomplete input",
+        "number of bindings",
+        "null character",
+        "surrogates",
+    ),
 }
 
 

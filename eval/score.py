@@ -56,9 +56,7 @@ class Judged:
         return {"correct": self.correct, **asdict(self)}
 
 
-def judge(
-    sandbox: Sandbox, cases: Sequence[tuple[Path, str, str]], keep_distinct: bool = False
-) -> Iterator[Judged]:
+def judge(sandbox: Sandbox, cases: Sequence[tuple[Path, str, str]], keep_distinct: bool = False) -> Iterator[Judged]:
     """Verdicts of (database, gold, predicted) cases, in their order. Each query runs once."""
     jobs = (
         (database, normalize(sql, keep_distinct)) for database, gold, predicted in cases for sql in (gold, predicted)
@@ -121,4 +119,10 @@ def summarize(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _share(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     correct = sum(item["category"] == "correct" for item in items)
     interval = wilson(correct, len(items))
-    return {"questions": len(items), "correct": correct, "ex": interval.value, "low": interval.low, "high": interval.high}
+    return {
+        "questions": len(items),
+        "correct": correct,
+        "ex": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+    }

@@ -61,9 +61,7 @@ def _candidates(column: tuple[Value, ...], others: list[tuple[Value, ...]]) -> l
     return [place for place, other in enumerate(others) if Counter(other) == values]
 
 
-def _match(
-    golds: list[tuple[Value, ...]], preds: list[tuple[Value, ...]], candidates: list[list[int]]
-) -> bool:
+def _match(golds: list[tuple[Value, ...]], preds: list[tuple[Value, ...]], candidates: list[list[int]]) -> bool:
     """Searches a pairing of columns under which the multisets of rows agree.
 
     Columns are paired one by one, those with the fewest candidates first; after each, the rows seen
@@ -85,7 +83,9 @@ def _match(
             pred_next = list(zip(pred_rows, preds[place], strict=True))
             if Counter(gold_next) == Counter(pred_next):
                 names = {row: number for number, row in enumerate(dict.fromkeys(gold_next))}
-                if extend(depth + 1, used | {place}, [names[row] for row in gold_next], [names[row] for row in pred_next]):
+                if extend(
+                    depth + 1, used | {place}, [names[row] for row in gold_next], [names[row] for row in pred_next]
+                ):
                     return True
         return False
 

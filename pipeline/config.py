@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from data.errors import UsageError
 from prompts.context import ContextKind
@@ -59,7 +68,9 @@ class PromptSettings(Settings):
     shots: NonNegativeInt = 0
     choice: Choice = "keyword"
     same_database: bool = Field(False, description="may examples come from the database asked about?")
-    max_length: PositiveInt = Field(1024, description="tokens of prompt and completion; longer training examples are left out")
+    max_length: PositiveInt = Field(
+        1024, description="tokens of prompt and completion; longer training examples are left out"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -84,7 +95,9 @@ class LoraSettings(Settings):
 
 class TrainSettings(Settings):
     quantization: Literal["nf4", "int8", "none"] = "nf4"
-    compute: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: fp32 on a CPU, bf16 on a GPU that has it")
+    compute: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: fp32 on a CPU, bf16 on a GPU that has it"
+    )
     lora: LoraSettings = LoraSettings()
     freeze_layers: NonNegativeInt = Field(0, description="the first n decoder layers get no adapter")
     learning_rate: PositiveFloat = 2e-4

@@ -1,15 +1,20 @@
 """What the user sees: lines, tables and progress. In a terminal a bar, elsewhere plain lines."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+PLAIN_WIDTH = 120
+
+# Where there is no terminal rich would assume 80 columns and crop tables to them.
+console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 LINE_EVERY_SECONDS = 10.0
 
 Advance = Callable[..., None]
@@ -22,15 +27,15 @@ def say(text: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; figures to the right, everything else to the left."""
-    shown = Table(title=escape(title), title_justify="left", title_style="bold", header_style="bold")
+    shown = Table(
+        title=escape(title), title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD
+    )
     for place, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[place], int | float) or row[place] is None for row in rows)
         shown.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
-    # Rich would crop a table to 80 columns where there is no terminal.
-    width = None if console.is_terminal else max(console.measure(shown).maximum, 80)
-    console.print(shown, soft_wrap=False, width=width)
+    console.print(shown, soft_wrap=False)
 
 
 def _cell(value: object) -> str:
@@ -43,8 +48,15 @@ def _cell(value: object) -> str:
 def progress(label: str, total: int | None, unit: str = "") -> Iterator[Advance]:
     """Gives `advance(amount=1, note="")`: a bar with rate and time left, or a line every ten seconds."""
     if console.is_terminal:
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit} {{task.fields[rate]}}")]
-        with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console) as bar:
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(f"{unit} {{task.fields[rate]}}"),
+        ]
+        with Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console
+        ) as bar:
             task = bar.add_task(label, total=total, note="", rate="")
 
             def advance(amount: int = 1, note: str = "") -> None:
@@ -69,6 +81,8 @@ def _plain_progress(label: str, total: int | None, unit: str) -> Advance:
         shown = now
         rate = done / max(now - start, 1e-9)
         left = f", {(total - done) / rate:.0f} s left" if total and rate else ""
-        say(f"  {label}: {done:,}{f' of {total:,}' if total else ''} {unit} ({rate:,.1f}/s{left}){f' {note}' if note else ''}")
+        say(
+            f"  {label}: {done:,}{f' of {total:,}' if total else ''} {unit} ({rate:,.1f}/s{left}){f' {note}' if note else ''}"
+        )
 
     return advance

@@ -37,7 +37,9 @@ def download_stage(origin: str | None = None) -> Stage:
 def _inputs(config: Config) -> dict[str, str]:
     if config.data.source != "sample":
         return {}
-    sources = sorted((path for path in (files("data") / "sample").iterdir() if path.is_file()), key=lambda path: path.name)
+    sources = sorted(
+        (path for path in (files("data") / "sample").iterdir() if path.is_file()), key=lambda path: path.name
+    )
     return {f"data/sample/{path.name}": digest_bytes(path.read_bytes()) for path in sources}
 
 
@@ -88,13 +90,15 @@ def _archive(config: Config, origin: str | None) -> Path:
         try:
             with _bytes_progress("downloading", None) as report:
                 fetch.download(origin or spider.ARCHIVE, archive, report)
-        except fetch.Unreachable as error:
+        except fetch.UnreachableError as error:
             raise UserError(
                 f"{error}. Without a network: get {spider.PAGE} in a browser, save it as {parking}, "
                 "then run `loraql download spider` again (the same command also takes up a broken transfer)"
             ) from error
     if config.data.sha256 and (digest := digest_file(archive)) != config.data.sha256:
-        raise UserError(f"{archive}: its SHA-256 is {digest}, but data.sha256 says {config.data.sha256}; fetch it again")
+        raise UserError(
+            f"{archive}: its SHA-256 is {digest}, but data.sha256 says {config.data.sha256}; fetch it again"
+        )
     return archive
 
 
@@ -119,7 +123,11 @@ def _report(config: Config, folder: Path) -> None:
         questions = spider.read_split(folder, split)
         if questions:
             counts[split] = len(questions)
-        absent = [question.db_id for question in questions if not spider.database_path(folder, split, question.db_id).is_file()]
+        absent = [
+            question.db_id
+            for question in questions
+            if not spider.database_path(folder, split, question.db_id).is_file()
+        ]
         missing.update(absent)
     if config.data.source == "spider":
         notes = list(_differences(folder))

@@ -116,7 +116,10 @@ class _Scorer:
         answered = {item["id"] for item in done if item["split"] == split}
         todo = [line for line in lines if line["id"] not in answered]
         start = time.perf_counter()
-        with path.open("a", encoding="utf-8") as file, progress(f"{name} on {split}", len(todo), "questions") as advance:
+        with (
+            path.open("a", encoding="utf-8") as file,
+            progress(f"{name} on {split}", len(todo), "questions") as advance,
+        ):
 
             def keep(batch: list[tuple[int, Generation]]) -> None:
                 for record in self._judge([(todo[place], generation) for place, generation in batch], split):
@@ -161,7 +164,9 @@ class _Scorer:
             for (line, generation), sql, verdict in zip(batch, queries, judged, strict=True)
         ]
 
-    def _summarize(self, name: str, path: Path, split: str, lines: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    def _summarize(
+        self, name: str, path: Path, split: str, lines: list[dict[str, Any]], seconds: float
+    ) -> dict[str, Any]:
         # In the order of the questions, however they were batched.
         records = {(item["split"], item["id"]): item for item in read_jsonl(path)}
         place = {line["id"]: number for number, line in enumerate(lines)}
@@ -169,7 +174,7 @@ class _Scorer:
         path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ordered), encoding="utf-8")
         scores = summarize([item for item in ordered if item["split"] == split])
         kept = path.with_name("scores.json")
-        everything = read_json(kept) if kept.is_file() else {"model": name, "splits": {}}
+        everything: dict[str, Any] = read_json(kept) if kept.is_file() else {"model": name, "splits": {}}
         spent = everything["splits"].get(split, {}).get("seconds", 0.0)
         everything["splits"][split] = scores | {"seconds": round(spent + seconds, 1)}
         write_json(kept, everything)
@@ -197,7 +202,10 @@ def _selection(config: Config, folder: Path, names: list[str], chosen: str) -> d
     return {
         "chosen": chosen,
         "on": on,
-        "candidates": {name: {key: scores[key] for key in ("questions", "correct", "ex", "low", "high")} for name, scores in candidates.items()},
+        "candidates": {
+            name: {key: scores[key] for key in ("questions", "correct", "ex", "low", "high")}
+            for name, scores in candidates.items()
+        },
         "dev_gain": asdict(difference),
     }
 
@@ -232,7 +240,9 @@ def show_scores(folder: Path) -> None:
     splits_shown = [f"EX % on {split} [95%]" for split in dict.fromkeys([selection["on"], "dev"])]
     table("Execution accuracy", ["model", *splits_shown, "seconds"], rows)
     gain = selection["dev_gain"]
-    say(f"  chosen against base on dev: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]")
+    say(
+        f"  chosen against base on dev: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+    )
 
 
 def _cell(scores: dict[str, Any] | None) -> str:

@@ -76,7 +76,9 @@ def export(config: Config, folder: Path, allow_drift: bool = False) -> None:
     )
     (merged_folder / "README.md").write_text(_card(config, selection, drift, len(prompts), dtype), encoding="utf-8")
     size = sum(path.stat().st_size for path in merged_folder.iterdir()) / 1e6
-    say(f"  {selection['chosen']} merged into the {dtype} base: {size:,.0f} MB of safetensors, tokenizer, card and prompt")
+    say(
+        f"  {selection['chosen']} merged into the {dtype} base: {size:,.0f} MB of safetensors, tokenizer, card and prompt"
+    )
 
 
 def _drawn_prompts(config: Config) -> list[str]:
@@ -108,5 +110,11 @@ def _card(config: Config, selection: dict[str, Any], drift: int, checked: int, d
         (files("pipeline") / "card.md.jinja").read_text(encoding="utf-8")
     )
     return template.render(
-        config=config, selection=selection, scores=scores, base_scores=base_scores, drift=drift, checked=checked, dtype=dtype
+        config=config,
+        selection=selection,
+        scores=scores,
+        base_scores=base_scores,
+        drift=drift,
+        checked=checked,
+        dtype=dtype,
     )

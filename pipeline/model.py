@@ -162,7 +162,9 @@ def generate(
     """
     longest = max(map(len, prompts), default=0)
     if longest + max_new_tokens > context_window(model):
-        raise UserError(f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's window of {context_window(model)}; lower prompt.shots")
+        raise UserError(
+            f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's window of {context_window(model)}; lower prompt.shots"
+        )
     model.eval()
     done: list[Generation | None] = [None] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda place: prompts[place])
@@ -179,15 +181,17 @@ def generate(
 def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:
     import torch
 
-    prefix = os.path.commonprefix(prompts)[: min(map(len, prompts)) - 1]
-    prefix = prefix if len(prompts) > 1 and len(prefix) >= SHORTEST_SHARED_PREFIX else []
+    common = _common_prefix(prompts)
+    prefix = common if len(prompts) > 1 and len(common) >= SHORTEST_SHARED_PREFIX else []
     rests = [ids[len(prefix) :] for ids in prompts]
     width = max(map(len, rests))
     pads = [width - len(ids) for ids in rests]
     pad = tokenizer.pad_token_id
     # Padding stands between the shared prefix and the rest: masked, and not counted in positions.
     ids = torch.tensor([prefix + [pad] * gap + rest for gap, rest in zip(pads, rests, strict=True)])
-    mask = torch.tensor([[1] * len(prefix) + [0] * gap + [1] * len(rest) for gap, rest in zip(pads, rests, strict=True)])
+    mask = torch.tensor(
+        [[1] * len(prefix) + [0] * gap + [1] * len(rest) for gap, rest in zip(pads, rests, strict=True)]
+    )
     with torch.inference_mode():
         cache = {}
         if prefix:
@@ -204,6 +208,15 @@ def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], max_ne
             **cache,
         )
     return [_decode(tokenizer, row[ids.shape[1] :].tolist()) for row in written]
+
+
+def _common_prefix(prompts: list[list[int]]) -> list[int]:
+    """What all prompts begin with, leaving each at least one token of its own."""
+    shortest = min(prompts, key=len)[:-1]
+    for place, token in enumerate(shortest):
+        if any(ids[place] != token for ids in prompts):
+            return shortest[:place]
+    return shortest
 
 
 def _decode(tokenizer: Any, ids: list[int]) -> Generation:

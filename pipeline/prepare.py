@@ -51,14 +51,17 @@ def prepare(config: Config, folder: Path) -> None:
     questions = [question for split in FILES for question in read_split(root, split)]
     if not questions:
         raise UserError(f"{root}: holds no questions; run `loraql download {config.data.source}`")
-    with Sandbox(limits, config.sandbox.workers) as sandbox, progress("running gold queries", len(questions)) as advance:
+    with (
+        Sandbox(limits, config.sandbox.workers) as sandbox,
+        progress("running gold queries", len(questions)) as advance,
+    ):
         runnable = [question for question in questions if _database(root, question).is_file()]
         outcomes = sandbox.map((_database(root, question), normalize(question.query)) for question in runnable)
         for question in questions:
             outcome = next(outcomes) if _database(root, question).is_file() else None
             status = _status(outcome)
             examples.append(_example(question, status, schemas))
-            if status not in (*USABLE_GOLD,):
+            if status not in USABLE_GOLD:
                 broken.append(_listed(question, status, outcome))
             advance()
     for split in FILES:
@@ -122,9 +125,27 @@ def _show(stats: dict[str, Any]) -> None:
         failing = figures["questions"] - sum(gold.get(status, 0) for status in (*USABLE_GOLD, UNVERIFIED_GOLD))
         mix = " / ".join(str(figures["hardness"][level]) for level in HARDNESS)
         rows.append(
-            [split, figures["questions"], figures["databases"], mix, gold.get("ok", 0), gold.get("empty", 0), failing, gold.get(UNVERIFIED_GOLD, 0)]
+            [
+                split,
+                figures["questions"],
+                figures["databases"],
+                mix,
+                gold.get("ok", 0),
+                gold.get("empty", 0),
+                failing,
+                gold.get(UNVERIFIED_GOLD, 0),
+            ]
         )
-    columns = ["split", "questions", "databases", " / ".join(HARDNESS), "gold runs", "runs, no rows", "gold fails", "no database"]
+    columns = [
+        "split",
+        "questions",
+        "databases",
+        " / ".join(HARDNESS),
+        "gold runs",
+        "no rows",
+        "gold fails",
+        "no database",
+    ]
     table("Prepared", columns, rows)
     reasons = Counter((item["db_id"], item["gold"], item["reason"]) for item in stats["broken_gold"])
     for (db_id, status, reason), count in reasons.most_common(SHOWN_REASONS):

@@ -81,11 +81,17 @@ def render(config: Config, folder: Path) -> None:
     }
     tokenizer = load_tokenizer(fetch_base(config.model))
     make = _prompter(config, Schemas(source), pool, tokenizer)
-    stats: dict[str, Any] = {"max_length": config.prompt.max_length, "held_out_databases": sorted(held_out), "splits": {}}
+    stats: dict[str, Any] = {
+        "max_length": config.prompt.max_length,
+        "held_out_databases": sorted(held_out),
+        "splits": {},
+    }
     for split, chosen in splits.items():
         drawn = _draw(chosen, config.data.limit, f"{config.seed}:{split}")
         if not drawn and (split != "select" or config.selection.on == "select"):
-            raise UserError(f"{source / 'processed'}: no usable question is left for {split}; see stats.json there and selection.databases")
+            raise UserError(
+                f"{source / 'processed'}: no usable question is left for {split}; see stats.json there and selection.databases"
+            )
         lines = _render_split(split, drawn, make, tokenizer)
         kept, figures = _fit(split, lines, config.prompt.max_length)
         _write_lines(folder / f"{split}.jsonl", kept)
@@ -110,7 +116,9 @@ def _held_out(config: Config, examples: list[Example]) -> set[str]:
     wanted = config.selection.databases
     if isinstance(wanted, int):
         if wanted >= len(names):
-            raise UserError(f"selection.databases: {wanted} of {len(names)} training databases would leave none to train on")
+            raise UserError(
+                f"selection.databases: {wanted} of {len(names)} training databases would leave none to train on"
+            )
         return set(random.Random(config.seed).sample(names, wanted))
     unknown = [name for name in wanted if name not in names]
     if unknown:
@@ -126,7 +134,9 @@ def _draw(examples: list[Example], limit: int | None, seed: str) -> list[Example
     return [examples[place] for place in sorted(places)]
 
 
-def _prompter(config: Config, schemas: Schemas, pool: list[Example], tokenizer: Any) -> Callable[[Example, str], Prompted]:
+def _prompter(
+    config: Config, schemas: Schemas, pool: list[Example], tokenizer: Any
+) -> Callable[[Example, str], Prompted]:
     """A function from (example, split) to its prompt and completion."""
     style, settings = config_style(config), config.prompt
     choose = make_chooser(settings.choice, pool, config.seed, settings.same_database) if settings.shots else None
@@ -135,7 +145,9 @@ def _prompter(config: Config, schemas: Schemas, pool: list[Example], tokenizer: 
         schema = schemas.get(example.split, example.db_id)
         if training:
             # Seeded by the example: its context does not depend on which others are rendered.
-            schema = choose_context(schema, example.query, settings.context, random.Random(f"{config.seed}:{example.id}"))
+            schema = choose_context(
+                schema, example.query, settings.context, random.Random(f"{config.seed}:{example.id}")
+            )
         return style.context(schema)
 
     def make(example: Example, split: str) -> Prompted:
@@ -148,7 +160,9 @@ def _prompter(config: Config, schemas: Schemas, pool: list[Example], tokenizer: 
     return make
 
 
-def _render_split(split: str, examples: list[Example], make: Callable[[Example, str], Prompted], tokenizer: Any) -> Iterable[dict[str, Any]]:
+def _render_split(
+    split: str, examples: list[Example], make: Callable[[Example, str], Prompted], tokenizer: Any
+) -> Iterable[dict[str, Any]]:
     with progress(f"rendering {split}", len(examples)) as advance:
         for first in range(0, len(examples), BATCH):
             prompted = [make(example, split) for example in examples[first : first + BATCH]]
@@ -184,7 +198,9 @@ def _fit(split: str, lines: Iterable[dict[str, Any]], max_length: int) -> tuple[
             kept.append(line)
     lengths.sort()
     if split == "train" and not kept:
-        raise UserError(f"prompt.max_length: {max_length} tokens leave no training example (the shortest has {lengths[0]})")
+        raise UserError(
+            f"prompt.max_length: {max_length} tokens leave no training example (the shortest has {lengths[0]})"
+        )
     return kept, {
         "questions": len(lengths),
         "kept": len(kept),
@@ -207,29 +223,54 @@ def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
 def _pool_line(item: Prompted) -> dict[str, Any]:
     """What an exported model needs of a training example to show it in a prompt."""
     example = item.example
-    return {"id": example.id, "db_id": example.db_id, "question": example.question, "context": item.context, "completion": example.query}
+    return {
+        "id": example.id,
+        "db_id": example.db_id,
+        "question": example.question,
+        "context": item.context,
+        "completion": example.query,
+    }
 
 
 def _show(stats: dict[str, Any]) -> None:
     rows = []
     for split, figures in stats["splits"].items():
         tokens = figures["tokens"]
-        rows.append([split, figures["kept"], tokens["mean"], tokens["median"], tokens["p95"], tokens["longest"], len(figures["over_max_length"])])
+        rows.append(
+            [
+                split,
+                figures["kept"],
+                tokens["mean"],
+                tokens["median"],
+                tokens["p95"],
+                tokens["longest"],
+                len(figures["over_max_length"]),
+            ]
+        )
     long = f"over {stats['max_length']}"
     table("Rendered", ["split", "prompts", "mean tokens", "median", "95%", "longest", long], rows)
     for split, figures in stats["splits"].items():
         if figures["over_max_length"]:
             names = Counter(item["db_id"] for item in figures["over_max_length"])
             what = "left out of training" if split == "train" else "kept whole for scoring"
-            say(f"  {split}: {sum(names.values())} over prompt.max_length, {what}: " + ", ".join(f"{name} ({count})" for name, count in names.most_common(6)))
+            say(
+                f"  {split}: {sum(names.values())} over prompt.max_length, {what}: "
+                + ", ".join(f"{name} ({count})" for name, count in names.most_common(6))
+            )
     if stats["left_out_for_gold"]:
         reasons = Counter(item["gold"] for item in stats["left_out_for_gold"])
-        say(f"  left out because their gold did not run: {sum(reasons.values())} (" + ", ".join(f"{name} {count}" for name, count in reasons.most_common()) + ")")
+        say(
+            f"  left out because their gold did not run: {sum(reasons.values())} ("
+            + ", ".join(f"{name} {count}" for name, count in reasons.most_common())
+            + ")"
+        )
     say(f"  held out for choosing checkpoints: {', '.join(stats['held_out_databases']) or 'none'}")
 
 
 def show_prompts(folder: Path, count: int) -> None:
     """Prints the first `count` training prompts with their completions."""
     for line in read_jsonl(folder / "train.jsonl")[:count]:
-        say(f"---- {line['id']} ({line['db_id']}, {line['hardness']}, {line['prompt_tokens']} + {line['completion_tokens']} tokens)")
+        say(
+            f"---- {line['id']} ({line['db_id']}, {line['hardness']}, {line['prompt_tokens']} + {line['completion_tokens']} tokens)"
+        )
         say(line["prompt"] + line["completion"])

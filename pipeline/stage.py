@@ -78,7 +78,9 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             try:
                 lines.append(json.loads(line))
             except json.JSONDecodeError as error:
-                raise UserError(f"{path}: line {number} is not JSON ({error.msg}); run its stage again with --force") from error
+                raise UserError(
+                    f"{path}: line {number} is not JSON ({error.msg}); run its stage again with --force"
+                ) from error
     return lines
 
 
@@ -120,7 +122,10 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool
             if path.is_file()
         }
         provenance = _provenance(config, seconds)
-        write_json(partial / MANIFEST, {"stage": stage.name, "made_from": made_from, "outputs": outputs, "provenance": provenance})
+        write_json(
+            partial / MANIFEST,
+            {"stage": stage.name, "made_from": made_from, "outputs": outputs, "provenance": provenance},
+        )
         _put_in_place(partial, folder, stage.keeps)
     if config.run in folder.parents:
         (config.run / "config.yaml").write_text(yaml.safe_dump(config.dump(), sort_keys=False), encoding="utf-8")

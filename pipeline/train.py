@@ -21,7 +21,15 @@ from data.errors import UserError
 from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config, TrainSettings
 from pipeline.console import progress, say, table
-from pipeline.model import encode_completions, encode_prompts, load_model, load_tokenizer, pick_device, pick_dtype, quiet_libraries
+from pipeline.lora import adapted_model, count_parameters
+from pipeline.model import (
+    encode_completions,
+    encode_prompts,
+    load_tokenizer,
+    pick_device,
+    pick_dtype,
+    quiet_libraries,
+)
 from pipeline.stage import Stage, digest_files, read_jsonl
 
 TRIAL_EXAMPLES = 2
@@ -67,9 +75,11 @@ def train(config: Config, folder: Path) -> None:
     examples = _encode(tokenizer, lines)
     steps_an_epoch = math.ceil(len(examples) / (settings.batch_size * settings.accumulation))
     steps = min(math.ceil(settings.epochs * steps_an_epoch), settings.max_steps or sys.maxsize)
-    model = _adapted_model(config, base)
+    model = adapted_model(config, base)
     order = _batch_order([len(example.ids) for example in examples], steps, settings, config.seed)
-    trainer = _make_trainer(config, folder, model, tokenizer, [examples[place] for place in order], steps, steps_an_epoch)
+    trainer = _make_trainer(
+        config, folder, model, tokenizer, [examples[place] for place in order], steps, steps_an_epoch
+    )
     _announce(model, settings, examples, steps, steps_an_epoch)
     checkpoint = _last_checkpoint(folder)
     _trim_metrics(folder / "metrics.jsonl", int(checkpoint.name.split("-")[1]) if checkpoint else 0)
@@ -81,7 +91,9 @@ def train(config: Config, folder: Path) -> None:
 def _encode(tokenizer: Any, lines: Sequence[Mapping[str, Any]]) -> list[Encoded]:
     prompts = encode_prompts(tokenizer, [line["prompt"] for line in lines])
     completions = encode_completions(tokenizer, [line["completion"] for line in lines])
-    return [Encoded(prompt + completion, len(completion)) for prompt, completion in zip(prompts, completions, strict=True)]
+    return [
+        Encoded(prompt + completion, len(completion)) for prompt, completion in zip(prompts, completions, strict=True)
+    ]
 
 
 def _batch_order(lengths: Sequence[int], steps: int, settings: TrainSettings, seed: int) -> list[int]:
@@ -95,65 +107,17 @@ def _batch_order(lengths: Sequence[int], steps: int, settings: TrainSettings, se
     while len(order) < steps * size:
         epoch = draw.sample(range(len(lengths)), len(lengths))
         group = size * LENGTH_GROUP_BATCHES
-        ranked = [place for first in range(0, len(epoch), group) for place in sorted(epoch[first : first + group], key=lambda place: -lengths[place])]
+        ranked = [
+            place
+            for first in range(0, len(epoch), group)
+            for place in sorted(epoch[first : first + group], key=lambda place: -lengths[place])
+        ]
         batches = [ranked[first : first + size] for first in range(0, len(ranked), size)]
         # The short batch, if there is one, is filled up so that each step stays one batch.
         batches[-1] += draw.sample(range(len(lengths)), min(size - len(batches[-1]), len(lengths)))
         draw.shuffle(batches)
         order += [place for batch in batches for place in batch]
     return order[: steps * size]
-
-
-def _adapted_model(config: Config, base: Path) -> Any:
-    """The quantized base with LoRA on the layers that are not frozen; adapters in full precision."""
-    import torch
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    settings = config.train
-    torch.manual_seed(config.seed)
-    model = load_model(base, quantization=settings.quantization, dtype=pick_dtype(settings.compute))
-    if settings.quantization != "none":
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
-    pattern, layers = _decoder_layers(model)
-    if settings.freeze_layers >= layers:
-        raise UserError(f"train.freeze_layers: {settings.freeze_layers} was given, but the model has {layers} decoder layers; at most {layers - 1}")
-    linear = _linear_names(model, pattern)
-    targets = linear if settings.lora.targets == "all-linear" else set(settings.lora.targets)
-    if not targets <= linear:
-        raise UserError(f"train.lora.targets: no {min(targets - linear)!r} in this model's layers; there are {', '.join(sorted(linear))}")
-    lora = LoraConfig(
-        r=settings.lora.rank,
-        lora_alpha=settings.lora.alpha,
-        lora_dropout=settings.lora.dropout,
-        target_modules=sorted(targets),
-        layers_to_transform=list(range(settings.freeze_layers, layers)),
-        layers_pattern=pattern,
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, lora)
-
-
-def _decoder_layers(model: Any) -> tuple[str, int]:
-    """The name of the list of decoder layers ("layers", "h", ...) and how many there are."""
-    import torch
-
-    count = model.config.num_hidden_layers
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return name.rsplit(".", 1)[-1], count
-    raise UserError(f"model.base: no list of {count} decoder layers found in {type(model).__name__}; this architecture is not supported")
-
-
-def _linear_names(model: Any, pattern: str) -> set[str]:
-    """Names of the linear modules inside decoder layers, as LoRA targets them."""
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
-    return {
-        name.rsplit(".", 1)[-1]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and f".{pattern}." in f".{name}"
-    }
 
 
 def _make_trainer(
@@ -167,11 +131,16 @@ def _make_trainer(
     class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
         """Runs the output head where there are completions only: with a large vocabulary it costs most of a small model's time."""
 
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
             labels = inputs["labels"]
             scored = (labels[:, 1:] != -100).any(dim=0).nonzero().squeeze(1)
             outputs = model(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False, logits_to_keep=scored
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                use_cache=False,
+                logits_to_keep=scored,
             )
             targets = labels[:, scored + 1]
             total = torch.nn.functional.cross_entropy(
@@ -251,7 +220,9 @@ def _watch(metrics: Path, steps: int, steps_an_epoch: int, settings: TrainSettin
             self._file = self._open.enter_context(metrics.open("a", encoding="utf-8"))
             self._advance = self._open.enter_context(progress("training", steps - state.global_step, "steps"))
 
-        def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any) -> None:
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any
+        ) -> None:
             if not logs or "loss" not in logs:
                 return
             if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
@@ -274,22 +245,31 @@ def _watch(metrics: Path, steps: int, steps_an_epoch: int, settings: TrainSettin
 
 def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], steps: int, steps_an_epoch: int) -> None:
     """Parameter counts, and what the run will take, judged from one trial step that changes nothing."""
-    trainable = frozen = quantized = 0
-    for parameter in model.parameters():
-        count = parameter.numel() * (2 if type(parameter).__name__ == "Params4bit" else 1)  # two to a byte
-        trainable += count if parameter.requires_grad else 0
-        frozen += 0 if parameter.requires_grad else count
-        quantized += count if type(parameter).__name__ in {"Params4bit", "Int8Params"} else 0
-    _, layers = _decoder_layers(model)
+    count = count_parameters(model)
     table(
         "Parameters",
         ["trainable", "frozen", "of them quantized", "layers with adapters"],
-        [[f"{trainable:,}", f"{frozen:,}", f"{quantized:,} ({settings.quantization})", f"{layers - settings.freeze_layers} of {layers}"]],
+        [
+            [
+                f"{count.trainable:,}",
+                f"{count.frozen:,}",
+                f"{count.quantized:,} ({settings.quantization})",
+                f"{count.layers - settings.freeze_layers} of {count.layers}",
+            ]
+        ],
     )
     seconds_a_token, gigabytes = _trial_step(model, examples, settings)
-    tokens = sum(len(example.ids) for example in examples) / len(examples) * steps * settings.batch_size * settings.accumulation
+    tokens = (
+        sum(len(example.ids) for example in examples)
+        / len(examples)
+        * steps
+        * settings.batch_size
+        * settings.accumulation
+    )
     minutes = seconds_a_token * tokens / 60
-    say(f"  {steps} steps ({steps / steps_an_epoch:.1f} epochs), {tokens:,.0f} tokens; estimate: {minutes:.1f} minutes, {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory")
+    say(
+        f"  {steps} steps ({steps / steps_an_epoch:.1f} epochs), {tokens:,.0f} tokens; estimate: {minutes:.1f} minutes, {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
+    )
 
 
 def _trial_step(model: Any, examples: list[Encoded], settings: TrainSettings) -> tuple[float, float]:
@@ -334,5 +314,9 @@ def _last_checkpoint(folder: Path) -> Path | None:
 def _trim_metrics(path: Path, step: int) -> None:
     """Drops what was logged after the step that training goes on from."""
     if path.is_file():
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+        lines = [
+            line
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line.endswith("}") and json.loads(line)["step"] <= step
+        ]
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

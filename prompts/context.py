@@ -66,7 +66,9 @@ def used_columns(schema: Schema, query: str) -> dict[str, set[str]]:
 
 
 def _named(table: Table, name: str) -> set[str]:
-    return {column.name for column in table.columns if name in ("*", column.name) or column.name.lower() == name.lower()}
+    return {
+        column.name for column in table.columns if name in ("*", column.name) or column.name.lower() == name.lower()
+    }
 
 
 def _key_columns(schema: Schema, name: str) -> set[str]:

@@ -60,14 +60,18 @@ class PromptStyle:
     @cached_property
     def _compiled(self) -> jinja2.Template:
         # Sandboxed, since the template of an exported model is somebody else's file.
-        environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
+        environment = ImmutableSandboxedEnvironment(
+            undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False
+        )
         try:
             return environment.from_string(self.template)
         except jinja2.TemplateSyntaxError as error:
             raise UserError(f"prompt template, line {error.lineno}: {error.message}") from error
 
 
-def preset_style(preset: Preset, order: Order | None = None, foreign_keys: ForeignKeys = "both", shots: bool = False) -> PromptStyle:
+def preset_style(
+    preset: Preset, order: Order | None = None, foreign_keys: ForeignKeys = "both", shots: bool = False
+) -> PromptStyle:
     """A shipped preset in its zero-shot or n-shot form. Raises UserError for an order it does not have."""
     allowed = ORDERS[preset]
     if order is not None and order not in allowed:

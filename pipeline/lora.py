@@ -1,0 +1,92 @@
+"""The model that is trained: a quantized base, LoRA on the layers above the frozen ones.
+
+Reads a model folder, writes nothing. Adapters go on linear modules inside decoder layers only.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+from pipeline.config import Config
+from pipeline.model import load_model, pick_dtype
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Numbers of parameters, and of decoder layers."""
+
+    trainable: int
+    frozen: int
+    quantized: int
+    layers: int
+
+
+def adapted_model(config: Config, base: Path) -> Any:
+    """The quantized base with LoRA on the layers that are not frozen; adapters in full precision."""
+    import torch
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    settings = config.train
+    torch.manual_seed(config.seed)
+    model = load_model(base, quantization=settings.quantization, dtype=pick_dtype(settings.compute))
+    if settings.quantization != "none":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
+    pattern, layers = decoder_layers(model)
+    if settings.freeze_layers >= layers:
+        raise UserError(
+            f"train.freeze_layers: {settings.freeze_layers} was given, but the model has {layers} decoder layers; at most {layers - 1}"
+        )
+    linear = _linear_names(model, pattern)
+    targets = linear if settings.lora.targets == "all-linear" else set(settings.lora.targets)
+    if not targets <= linear:
+        raise UserError(
+            f"train.lora.targets: no {min(targets - linear)!r} in this model's layers; there are {', '.join(sorted(linear))}"
+        )
+    lora = LoraConfig(
+        r=settings.lora.rank,
+        lora_alpha=settings.lora.alpha,
+        lora_dropout=settings.lora.dropout,
+        target_modules=sorted(targets),
+        layers_to_transform=list(range(settings.freeze_layers, layers)),
+        layers_pattern=pattern,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, lora)
+
+
+def decoder_layers(model: Any) -> tuple[str, int]:
+    """The name of the list of decoder layers ("layers", "h", ...) and how many there are."""
+    import torch
+
+    count = model.config.num_hidden_layers
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+            return name.rsplit(".", 1)[-1], count
+    raise UserError(
+        f"model.base: no list of {count} decoder layers found in {type(model).__name__}; this architecture is not supported"
+    )
+
+
+def _linear_names(model: Any, pattern: str) -> set[str]:
+    """Names of the linear modules inside decoder layers, as LoRA targets them."""
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    return {
+        name.rsplit(".", 1)[-1]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and f".{pattern}." in f".{name}"
+    }
+
+
+def count_parameters(model: Any) -> ParameterCount:
+    """Counts weights, not bytes: four-bit weights are stored two to a byte."""
+    trainable = frozen = quantized = 0
+    for parameter in model.parameters():
+        kind = type(parameter).__name__
+        count = parameter.numel() * (2 if kind == "Params4bit" else 1)
+        trainable += count if parameter.requires_grad else 0
+        frozen += 0 if parameter.requires_grad else count
+        quantized += count if kind in {"Params4bit", "Int8Params"} else 0
+    return ParameterCount(trainable, frozen, quantized, decoder_layers(model)[1])
