@@ -107,11 +107,22 @@ class TrainSettings(Settings):
     max_grad_norm: PositiveFloat = 1.0
     epochs: PositiveFloat = 3.0
     max_steps: PositiveInt | None = Field(None, description="stop here, whatever epochs says")
-    batch_size: PositiveInt = 8
+    batch_size: PositiveInt = Field(8, description="examples")
     accumulation: PositiveInt = 1
+    packing: PositiveInt = Field(
+        1, description="questions of one context that share a sequence; wants prompt.order=schema-first"
+    )
     checkpoints: PositiveInt = Field(3, description="how many, evenly spaced, the last at the end")
     gradient_checkpointing: bool = Field(False, description="costs a third of the time where memory is short")
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.batch_size % self.packing:
+            raise ValueError(
+                f"train.packing: {self.packing} does not divide train.batch_size, which is {self.batch_size}"
+            )
+        return self
 
 
 class EvaluateSettings(Settings):

@@ -181,7 +181,7 @@ def generate(
 def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:
     import torch
 
-    common = _common_prefix(prompts)
+    common = common_prefix(prompts)
     prefix = common if len(prompts) > 1 and len(common) >= SHORTEST_SHARED_PREFIX else []
     rests = [ids[len(prefix) :] for ids in prompts]
     width = max(map(len, rests))
@@ -210,7 +210,7 @@ def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], max_ne
     return [_decode(tokenizer, row[ids.shape[1] :].tolist()) for row in written]
 
 
-def _common_prefix(prompts: list[list[int]]) -> list[int]:
+def common_prefix(prompts: list[list[int]]) -> list[int]:
     """What all prompts begin with, leaving each at least one token of its own."""
     shortest = min(prompts, key=len)[:-1]
     for place, token in enumerate(shortest):

@@ -56,8 +56,13 @@ def _ask_one(config: Config) -> None:
 
 def status(config: Config) -> None:
     """A table of the stages: fresh, or stale and why."""
-    rows = []
+    rows, first_stale = [], None
     for stage in LINE:
         reason = why_stale(stage, config)
-        rows.append([stage.name, "stale" if reason else "fresh", reason or "", str(stage.folder(config))])
+        if reason is None and first_stale:
+            state, reason = "waits", f"for {first_stale}; runs again only if that writes something else"
+        else:
+            state = "stale" if reason else "fresh"
+        first_stale = first_stale or (stage.name if reason else None)
+        rows.append([stage.name, state, reason or "", str(stage.folder(config))])
     table(f"Run {config.name}", ["stage", "state", "why", "folder"], rows)

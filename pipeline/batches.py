@@ -1,0 +1,147 @@
+"""Which examples make up which step, and how they become tensors.
+
+Works on token ids alone. The order is drawn beforehand from the seed, so that a run that was killed and
+taken up again sees the batches of one that was not. With `packing`, questions about one context share a
+sequence that holds their common prompt prefix once: each attends to the prefix and to itself, at the
+positions that it would have alone, so that loss and gradients are those of separate sequences.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config import TrainSettings
+from pipeline.model import common_prefix
+
+IGNORED = -100
+# Batches of like length are cut from this many batches' worth of sequences.
+LENGTH_GROUP_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one example. The last `completion` of them carry the loss; `context` says who may share."""
+
+    ids: list[int]
+    completion: int
+    context: str
+
+    @property
+    def prompt(self) -> list[int]:
+        return self.ids[: -self.completion]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """For every sequence of every step the places of its examples; `size` sequences make a step."""
+
+    sequences: list[list[int]]
+    size: int
+    steps: int
+    steps_an_epoch: int
+
+
+@dataclass(frozen=True)
+class TokenSequence:
+    """One sequence: token ids, labels, positions, and whose each token is (0: shared by all)."""
+
+    ids: list[int]
+    labels: list[int]
+    positions: list[int]
+    owners: list[int]
+
+
+def plan_steps(examples: Sequence[Encoded], settings: TrainSettings, seed: int) -> Plan:
+    """Every epoch holds every example once; sequences of like length meet, which spares padding."""
+    draw = random.Random(seed)
+    size = settings.batch_size * settings.accumulation // settings.packing
+    epoch = _epoch(examples, settings.packing, size, draw)
+    steps_an_epoch = len(epoch) // size
+    steps = max(round(settings.epochs * steps_an_epoch), 1)
+    steps = min(steps, settings.max_steps or steps)
+    sequences = epoch
+    while len(sequences) < steps * size:
+        sequences = sequences + _epoch(examples, settings.packing, size, draw)
+    return Plan(sequences[: steps * size], size, steps, steps_an_epoch)
+
+
+def _epoch(examples: Sequence[Encoded], packing: int, size: int, draw: random.Random) -> list[list[int]]:
+    order = draw.sample(range(len(examples)), len(examples))
+    groups: dict[str, list[int]] = {}
+    for place in order:
+        groups.setdefault(examples[place].context if packing > 1 else str(place), []).append(place)
+    sequences = [group[first : first + packing] for group in groups.values() for first in range(0, len(group), packing)]
+    draw.shuffle(sequences)
+    # The last step is filled up from the same epoch, so that every step has as many sequences.
+    sequences += draw.choices(sequences, k=-len(sequences) % size)
+    group = size * LENGTH_GROUP_BATCHES
+    ranked = [
+        sequence
+        for first in range(0, len(sequences), group)
+        for sequence in sorted(sequences[first : first + group], key=lambda sequence: -_length(examples, sequence))
+    ]
+    batches = [ranked[first : first + size] for first in range(0, len(ranked), size)]
+    draw.shuffle(batches)
+    return [sequence for batch in batches for sequence in batch]
+
+
+def _length(examples: Sequence[Encoded], sequence: Sequence[int]) -> int:
+    return sum(len(examples[place].ids) for place in sequence)
+
+
+def make_sequence(examples: Sequence[Encoded]) -> TokenSequence:
+    """One example as it is, or several behind their common prompt prefix."""
+    prefix = common_prefix([example.prompt for example in examples]) if len(examples) > 1 else []
+    ids, positions = list(prefix), list(range(len(prefix)))
+    labels, owners = [IGNORED] * len(prefix), [0] * len(prefix)
+    for number, example in enumerate(examples, start=1):
+        own = example.ids[len(prefix) :]
+        ids += own
+        positions += range(len(prefix), len(example.ids))
+        labels += [IGNORED] * (len(own) - example.completion) + own[-example.completion :]
+        owners += [number] * len(own)
+    return TokenSequence(ids, labels, positions, owners)
+
+
+def collate(sequences: Sequence[TokenSequence], pad: int) -> dict[str, Any]:
+    """Tensors of a batch, padded on the right: (batch, length); the mask of a packed one (batch, 1, length, length)."""
+    import torch
+
+    width = max(len(sequence.ids) for sequence in sequences)
+
+    def padded(rows: Sequence[list[int]], filler: int) -> Any:
+        return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
+
+    owners = padded([sequence.owners for sequence in sequences], -1)
+    if any(max(sequence.owners) > 1 for sequence in sequences):
+        causal = torch.ones(width, width, dtype=torch.bool).tril()
+        same = (owners[:, None, :] == 0) | (owners[:, None, :] == owners[:, :, None])
+        mask = (causal & same)[:, None]
+    else:
+        mask = (owners >= 0).long()
+    return {
+        "input_ids": padded([sequence.ids for sequence in sequences], pad),
+        "labels": padded([sequence.labels for sequence in sequences], IGNORED),
+        "position_ids": padded([sequence.positions for sequence in sequences], 0),
+        "attention_mask": mask,
+    }
+
+
+def completion_loss(model: Any, inputs: Mapping[str, Any], count: Any = None) -> tuple[Any, Any]:
+    """Cross-entropy over completion tokens, divided by `count` (their number in this batch if None); and the outputs.
+
+    Runs the output head where completions are only: with a large vocabulary it costs a small model a
+    third of its time. Same loss and gradients as over all positions.
+    """
+    import torch
+
+    labels = inputs["labels"]
+    scored = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
+    places = {name: inputs[name] for name in ("input_ids", "position_ids", "attention_mask")}
+    outputs = model(**places, use_cache=False, logits_to_keep=scored)
+    targets = labels[:, scored + 1]
+    total = torch.nn.functional.cross_entropy(
+        outputs.logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return total / ((targets != IGNORED).sum() if count is None else count), outputs
