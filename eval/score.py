@@ -18,6 +18,7 @@ from eval.verdict import is_ordered, normalize, same_result
 SHOWN_ROWS = 5
 SHOWN_CHARACTERS = 80
 GOLD_FAILED = "gold_failed"
+PROMPT_TOO_LONG = "prompt_too_long"
 
 # Every category of a prediction, as reports name it. Those of the sandbox that are rare share a name.
 CATEGORIES = {
@@ -34,6 +35,7 @@ CATEGORIES = {
     "crashed": "crashed",
     "error": "other error",
     "no_sql": "no SQL",
+    PROMPT_TOO_LONG: "prompt too long",
     GOLD_FAILED: "gold failed",
 }
 

@@ -62,6 +62,8 @@ def ask(folder: Path, database: Path, question: str, *, execute: bool = True, li
     text = bundle.prompt(question.strip(), bundle.style.context(schema), schema.db_id)
     ids = encode_prompts(tokenizer, [wrap_prompt(tokenizer, text)])
     (written,) = generate(model, tokenizer, ids, max_new_tokens=bundle.max_new_tokens, batch_size=1)
+    if written.too_long:
+        raise UserError(f"{database}: its schema takes {len(ids[0])} tokens, more than the model's window holds")
     sql = extract_sql(written.text)
     if not execute or not sql:
         return Answer(question, sql, None)

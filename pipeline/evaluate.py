@@ -9,7 +9,7 @@ base and chosen answer `dev`. Writes `MODEL/predictions.jsonl` and `scores.json`
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from eval.extract import extract_sql
 from eval.metrics import paired_difference
 from eval.report import write_report
 from eval.sandbox import Limits, Sandbox
-from eval.score import GOLD_FAILED, judge, summarize
+from eval.score import GOLD_FAILED, PROMPT_TOO_LONG, Judged, judge, summarize
 from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config
 from pipeline.console import progress, say, table
@@ -73,9 +73,10 @@ def evaluate(config: Config, folder: Path) -> None:
     with Sandbox(limits, config.sandbox.workers) as sandbox:
         scorer = _Scorer(config, folder, tokenizer, sandbox)
         on = config.selection.on
-        names = [path.name for path in checkpoints]
-        results = {BASE: scorer.score(BASE, model, on, questions[on])}
-        adapted = None
+        for split in dict.fromkeys([on, "dev"]):
+            scorer.score(BASE, model, split, questions[split])
+        results: dict[str, dict[str, Any]] = {}
+        adapted: Any = None
         for path in checkpoints:
             if adapted is None:
                 adapted = load_adapter(model, path, path.name)
@@ -83,13 +84,10 @@ def evaluate(config: Config, folder: Path) -> None:
                 adapted.load_adapter(str(path), adapter_name=path.name)
             adapted.set_adapter(path.name)
             results[path.name] = scorer.score(path.name, adapted, on, questions[on])
-        assert adapted is not None
+        names = list(results)
         chosen = max(names, key=lambda name: (results[name]["correct"], -names.index(name)))
-        if on != "dev":
-            adapted.set_adapter(chosen)
-            scorer.score(chosen, adapted, "dev", questions["dev"])
-            with adapted.disable_adapter():
-                scorer.score(BASE, adapted, "dev", questions["dev"])
+        adapted.set_adapter(chosen)
+        scorer.score(chosen, adapted, "dev", questions["dev"])
     selection = _selection(config, folder, names, chosen)
     write_json(folder / "selection.json", selection)
     _write_report(config, folder, selection)
@@ -159,7 +157,7 @@ class _Scorer:
                 "ended": generation.ended,
                 "gold": line["completion"],
                 "sql": sql,
-                **verdict.record(),
+                **_verdict(verdict, generation).record(),
             }
             for (line, generation), sql, verdict in zip(batch, queries, judged, strict=True)
         ]
@@ -171,7 +169,11 @@ class _Scorer:
         records = {(item["split"], item["id"]): item for item in read_jsonl(path)}
         place = {line["id"]: number for number, line in enumerate(lines)}
         ordered = sorted(records.values(), key=lambda item: (item["split"] == split, place.get(item["id"], 0)))
-        path.write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ordered), encoding="utf-8")
+        sorted_file = path.with_suffix(".sorted")
+        sorted_file.write_text(
+            "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ordered), encoding="utf-8"
+        )
+        sorted_file.replace(path)
         scores = summarize([item for item in ordered if item["split"] == split])
         kept = path.with_name("scores.json")
         everything: dict[str, Any] = read_json(kept) if kept.is_file() else {"model": name, "splits": {}}
@@ -181,6 +183,13 @@ class _Scorer:
         if scores["gold_failed"]:
             say(f"  {scores['gold_failed']} gold queries of {split} failed and are not counted")
         return scores
+
+
+def _verdict(verdict: Judged, generation: Generation) -> Judged:
+    """The verdict, under a category of its own where the question was never asked."""
+    if not generation.too_long:
+        return verdict
+    return replace(verdict, category=PROMPT_TOO_LONG, message="the prompt does not fit into the model's window")
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

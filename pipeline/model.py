@@ -19,11 +19,15 @@ SHORTEST_SHARED_PREFIX = 32
 
 @dataclass(frozen=True)
 class Generation:
-    """What a model wrote after one prompt; `tokens` counts new tokens, the end token among them."""
+    """What a model wrote after one prompt; `tokens` counts new tokens, the end token among them.
+
+    `too_long`: the prompt was not asked, since it does not fit into the model's context window.
+    """
 
     text: str
     tokens: int
     ended: bool
+    too_long: bool = False
 
 
 def quiet_libraries() -> None:
@@ -158,16 +162,15 @@ def generate(
     """Greedy completions of token-id prompts, in their order; `on_batch` sees each batch as it is done.
 
     Prompts are sorted so that neighbours share what they begin with; a batch runs its common prefix
-    once. Raises UserError if a prompt leaves no room in the model's context window.
+    once. A prompt that leaves no room in the model's context window is not asked: `too_long`.
     """
-    longest = max(map(len, prompts), default=0)
-    if longest + max_new_tokens > context_window(model):
-        raise UserError(
-            f"a prompt of {longest} tokens and {max_new_tokens} new ones exceed the model's window of {context_window(model)}; lower prompt.shots"
-        )
     model.eval()
-    done: list[Generation | None] = [None] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda place: prompts[place])
+    room = context_window(model) - max_new_tokens
+    done = [Generation("", 0, ended=False, too_long=len(ids) > room) for ids in prompts]
+    if on_batch and any(generation.too_long for generation in done):
+        on_batch([(place, generation) for place, generation in enumerate(done) if generation.too_long])
+    fitting = [place for place in range(len(prompts)) if not done[place].too_long]
+    order = sorted(fitting, key=lambda place: prompts[place])
     for first in range(0, len(order), batch_size):
         places = order[first : first + batch_size]
         batch = _generate_batch(model, tokenizer, [prompts[place] for place in places], max_new_tokens)
@@ -175,7 +178,7 @@ def generate(
             done[place] = generation
         if on_batch:
             on_batch(list(zip(places, batch, strict=True)))
-    return [generation for generation in done if generation is not None]
+    return done
 
 
 def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:

@@ -28,6 +28,7 @@ from pipeline.console import say
 
 MANIFEST = "manifest.json"
 PARTIAL_KEY = "partial.json"
+FULL_DISK_BYTES = 2**20
 PACKAGES = ("loraql", "torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "sqlglot")
 
 
@@ -113,7 +114,7 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool
     with _open_partial(partial, made_from, resume and not force):
         say(f"{stage.name}: {reason or 'forced'} -> {folder}")
         start = time.monotonic()
-        stage.work(config, partial)
+        _work(stage, config, partial)
         seconds = time.monotonic() - start
         (partial / PARTIAL_KEY).unlink()
         outputs = {
@@ -131,6 +132,22 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool
         (config.run / "config.yaml").write_text(yaml.safe_dump(config.dump(), sort_keys=False), encoding="utf-8")
     say(f"{stage.name}: done in {seconds:.1f} s")
     return True
+
+
+def _work(stage: Stage, config: Config, partial: Path) -> None:
+    """Does the work. Libraries name a full disk and full memory in many ways; here they get one line."""
+    try:
+        stage.work(config, partial)
+    except Exception as error:
+        free = shutil.disk_usage(partial).free
+        if free < FULL_DISK_BYTES:
+            raise UserError(
+                f"{partial}: the disk is full ({free / 1e6:.1f} MB free); make room and run the same command again, "
+                "it goes on from what is kept"
+            ) from error
+        if type(error).__name__ == "OutOfMemoryError":
+            raise UserError(f"{stage.name}: the GPU's memory is full; lower {stage.name}.batch_size") from error
+        raise
 
 
 def _made_from(stage: Stage, config: Config) -> dict[str, Any]:

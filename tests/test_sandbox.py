@@ -1,0 +1,287 @@
+"""Hostile and runaway queries end in time, under their own category, and leave no trace."""
+
+import contextlib
+import hashlib
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from eval.sandbox import KILL_GRACE_SECONDS, Limits, Sandbox
+
+LIMITS = Limits(seconds=0.4, memory_mb=64, rows=10_000, result_mb=4, cell_kb=256)
+SLACK_SECONDS = 1.5  # for a busy machine, on top of the limit and the grace before the kill
+
+ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
+SLOW_STEP = "SELECT printf('%.*c', 2000000000, 'x')"  # one step of SQLite's, so nothing but a kill stops it
+OUT_OF_BOUNDS = "timeout memory too_large"
+REFUSED, SYNTAX, TOO_LARGE = "refused", "syntax", "too_large"
+
+# The query and the categories that it may end in.
+HOSTILE = [
+    # time
+    (ENDLESS, "timeout"),
+    ("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n FROM r) SELECT n FROM r", TOO_LARGE),
+    ("WITH RECURSIVE r(s) AS (SELECT 'x' UNION ALL SELECT s || s FROM r) SELECT length(s) FROM r", TOO_LARGE),
+    ("SELECT count(*) FROM t a, t b, t c", "timeout"),
+    ("SELECT a.b FROM t a, t b, t c ORDER BY a.b || b.b || c.b", OUT_OF_BOUNDS),
+    ("SELECT DISTINCT a.a + b.a * c.a FROM t a, t b, t c GROUP BY 1 HAVING count(*) < 0", OUT_OF_BOUNDS),
+    (SLOW_STEP, "timeout"),
+    ("SELECT count(*) FROM t a, t b, t c WHERE a.b || b.b || c.b LIKE '%r%o%w%1%2%3%4%5%x'", "timeout"),
+    ("SELECT count(*) FROM t a, t b, t c WHERE a.b || b.b || c.b GLOB '*r*o*w*1*2*3*4*5*x'", "timeout"),
+    ("SELECT '" + "a" * 49_000 + "' LIKE '" + "%a_" * 16_000 + "b'", "ok timeout"),
+    ("SELECT '" + "a" * 200_000 + "' GLOB '" + "*a[a-b]" * 30 + "*b'", "ok timeout"),
+    ("SELECT max(a) FROM t WHERE sleep(1000)", "error"),
+    # memory and size
+    ("SELECT randomblob(1000000000)", TOO_LARGE),
+    ("SELECT zeroblob(1000000000)", TOO_LARGE),
+    ("SELECT length(zeroblob(2000000000))", TOO_LARGE),
+    ("SELECT hex(zeroblob(200000))", TOO_LARGE),
+    ("SELECT printf('%1000000000d', 1)", "ok too_large"),  # SQLite makes it NULL
+    ("SELECT replace(hex(zeroblob(100000)), '00', hex(zeroblob(10000)))", TOO_LARGE),
+    ("SELECT group_concat(a.b || b.b) FROM t a, t b", TOO_LARGE),
+    ("SELECT json_group_array(a.b) FROM t a, t b", TOO_LARGE),
+    ("SELECT zeroblob(60000) FROM t", TOO_LARGE),
+    ("SELECT a.a, b.a FROM t a, t b", TOO_LARGE),
+    ("SELECT " + ", ".join(["1"] * 1999) + " FROM t", TOO_LARGE),
+    ("SELECT a.a FROM t a, t b ORDER BY randomblob(200000)", "memory timeout"),
+    ("SELECT count(*) FROM (SELECT DISTINCT randomblob(200000) FROM t a, t b)", "memory timeout"),
+    # the parser
+    ("SELECT " + "(" * 1000 + "1" + ")" * 1000, "too_large ok"),  # newer parsers grow their stack
+    ("SELECT " + "(" * 100_000 + "1" + ")" * 100_000, "too_large ok memory"),
+    ("SELECT " + "abs(" * 1000 + "1" + ")" * 1000, TOO_LARGE),
+    ("SELECT " + "NOT " * 5000 + "1", TOO_LARGE),
+    ("SELECT " + "- " * 5000 + "1", TOO_LARGE),
+    ("SELECT 1" + " + 1" * 200_000, TOO_LARGE),
+    ("SELECT * FROM " + "(SELECT * FROM " * 2000 + "t" + ")" * 2000, TOO_LARGE),
+    (" UNION ALL ".join(["SELECT 1"] * 5000), TOO_LARGE),
+    ("SELECT " + ", ".join(["1"] * 5000), TOO_LARGE),
+    ("SELECT * FROM " + ", ".join(f"t t{place}" for place in range(70)), "error too_large"),
+    ("SELECT 1 WHERE 1 IN (" + ", ".join(["1"] * 200_000) + ")", "ok timeout"),
+    ("SELECT '" + "x" * 3_000_000 + "'", TOO_LARGE),
+    # writing
+    ("DROP TABLE t", REFUSED),
+    ("DELETE FROM t", REFUSED),
+    ("DELETE FROM t RETURNING a", REFUSED),
+    ("UPDATE t SET b = 'x'", REFUSED),
+    ("INSERT INTO t VALUES (-1, 'x', NULL)", REFUSED),
+    ("REPLACE INTO t VALUES (1, 'x', NULL) RETURNING a", REFUSED),
+    ("ALTER TABLE t RENAME TO gone", REFUSED),
+    ("ALTER TABLE t ADD COLUMN d", REFUSED),
+    ("CREATE TABLE made AS SELECT * FROM t", REFUSED),
+    ("CREATE TEMP TABLE made (a)", REFUSED),
+    ("CREATE VIEW made AS SELECT 1", REFUSED),
+    ("CREATE INDEX made ON t (b)", REFUSED),
+    ("CREATE TRIGGER made AFTER INSERT ON t BEGIN SELECT 1; END", REFUSED),
+    ("CREATE VIRTUAL TABLE made USING fts5 (a)", REFUSED),
+    ("WITH x AS (SELECT 1) DELETE FROM t", REFUSED),
+    ("WITH x AS (SELECT 1) INSERT INTO t SELECT -1, 'x', NULL", REFUSED),
+    ("ATTACH 'made.sqlite' AS e", REFUSED),
+    ("ATTACH 'file:FOLDER/made.sqlite?mode=rwc' AS e", REFUSED),
+    ("DETACH main", REFUSED),
+    ("VACUUM", REFUSED),
+    ("VACUUM INTO 'FOLDER/made.sqlite'", REFUSED),
+    ("PRAGMA user_version = 7", REFUSED),
+    ("PRAGMA journal_mode = WAL", REFUSED),
+    ("PRAGMA writable_schema = 1", REFUSED),
+    ("PRAGMA hard_heap_limit = 0", REFUSED),
+    ("PRAGMA temp_store_directory = 'FOLDER'", REFUSED),
+    ("BEGIN EXCLUSIVE", REFUSED),
+    ("COMMIT", REFUSED),
+    ("SAVEPOINT s", REFUSED),
+    ("REINDEX", REFUSED),
+    ("ANALYZE", REFUSED),
+    ("EXPLAIN DELETE FROM t", REFUSED),
+    ("EXPLAIN SELECT a FROM t", "ok refused"),
+    # reaching out
+    ("SELECT load_extension('/tmp/made.so')", REFUSED),
+    ("SELECT fts3_tokenizer('simple', x'00')", "refused error"),
+    ("SELECT readfile('/etc/passwd')", "refused error"),
+    ("SELECT writefile('FOLDER/made', 'x')", "refused error"),
+    ("SELECT edit('x', 'sh')", "refused error"),
+    ("SELECT * FROM fsdir('/')", "refused error no_such_table"),
+    # not one query
+    ("", REFUSED),
+    (" \n\t", REFUSED),
+    (";", REFUSED),
+    ("-- nothing", REFUSED),
+    ("/* nothing", REFUSED),
+    ("SELECT 1; SELECT 2", REFUSED),
+    ("SELECT 1; DROP TABLE t", REFUSED),
+    ("SELECT ?", SYNTAX),
+    ("SELECT a FROM t WHERE a = :name", SYNTAX),
+    ("SELECT 1\x00; DROP TABLE t", SYNTAX),
+    ("\x00", SYNTAX),
+    ("SELECT '\ud800'", SYNTAX),
+    ("SELECT 1\nFROM\r\n", SYNTAX),
+    ("SELEC a FROM t", SYNTAX),
+    ("SELECT 'never closed", SYNTAX),
+    ("SELECT nope FROM t", "no_such_column"),
+    ("SELECT a FROM nope", "no_such_table"),
+    ("SELECT nope(a) FROM t", "error"),
+    ("SELECT abs(-9223372036854775808)", "error"),
+]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sandbox") / "made.db.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB); CREATE INDEX i ON t (b);
+           CREATE VIEW v AS SELECT a FROM t; CREATE TABLE odd (x);
+           INSERT INTO odd VALUES (CAST(x'61FF62' AS TEXT)), (x'00FF'), (NULL), ('a' || char(0) || 'ü');"""
+    )
+    connection.executemany(
+        "INSERT INTO t VALUES (?, ?, ?)", [(number, f"row {number}", b"\xff") for number in range(600)]
+    )
+    connection.commit()
+    connection.close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(LIMITS, workers=1) as opened:
+        yield opened
+
+
+def state(path: Path) -> tuple[str, list[str]]:
+    return hashlib.sha256(path.read_bytes()).hexdigest(), sorted(entry.name for entry in path.parent.iterdir())
+
+
+@pytest.mark.parametrize(("sql", "categories"), HOSTILE, ids=[f"{ascii(sql)[1:50]}" for sql, _ in HOSTILE])
+def test_a_hostile_query_ends_in_time_and_leaves_no_trace(
+    sandbox: Sandbox, database: Path, sql: str, categories: str
+) -> None:
+    before, start = state(database), time.perf_counter()
+    outcome = sandbox.run(database, sql.replace("FOLDER", str(database.parent)))
+    assert time.perf_counter() - start < LIMITS.seconds + KILL_GRACE_SECONDS + SLACK_SECONDS
+    assert outcome.category in categories.split(), outcome.message
+    assert outcome.category == "ok" or outcome.rows == ()
+    assert "\n" not in outcome.message
+    assert state(database) == before
+    assert sandbox.run(database, "SELECT count(*) FROM t").rows == ((600,),)
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT a, b FROM t WHERE a < 2 ORDER BY a DESC", ((1, "row 1"), (0, "row 0"))),
+        ("select count(*) from v;", ((600,),)),
+        ("SELECT 1 -- a comment", ((1,),)),
+        ("SELECT 1; -- a comment", ((1,),)),
+        ("VALUES (1), (NULL)", ((1,), (None,))),
+        ("WITH x AS (SELECT 2 AS y) SELECT y, y FROM x", ((2, 2),)),
+        ("SELECT a FROM t WHERE 0", ()),
+        ("SELECT 'ß€😀', 1.5, x'0001'", (("ß€😀", 1.5, b"\x00\x01"),)),
+        ("SELECT 9223372036854775807, 9e999, -9e999", ((2**63 - 1, float("inf"), float("-inf")),)),
+        ('SELECT "no such column, so a text"', (("no such column, so a text",),)),  # 213 gold queries need it
+        ("SELECT name FROM sqlite_master WHERE type = 'view'", (("v",),)),
+        ("SELECT sum(a) OVER (ORDER BY a) FROM t LIMIT 3", ((0,), (1,), (3,))),
+        ("SELECT x FROM odd", (("ab",), (b"\x00\xff",), (None,), ("a\x00ü",))),  # bad UTF-8 is dropped
+        ("SELECT value FROM json_each('[1, 2]')", ((1,), (2,))),
+    ],
+)
+def test_an_honest_query_returns_its_rows(sandbox: Sandbox, database: Path, sql: str, rows: object) -> None:
+    outcome = sandbox.run(database, sql)
+    assert (outcome.category, outcome.rows, outcome.message) == ("ok", rows, "")
+
+
+def test_columns_are_named_even_where_there_are_no_rows(sandbox: Sandbox, database: Path) -> None:
+    assert sandbox.run(database, "SELECT a, b AS x, count(*) FROM t GROUP BY 1 HAVING 0").columns == (
+        "a",
+        "x",
+        "count(*)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("limits", "fits", "too_large"),
+    [
+        (Limits(rows=600), "SELECT a FROM t", "SELECT a FROM t UNION ALL SELECT 1"),
+        (Limits(cell_kb=1), "SELECT zeroblob(1024)", "SELECT zeroblob(1025)"),
+        (Limits(cell_kb=1), "SELECT printf('%01024d', 1)", "SELECT hex(zeroblob(513))"),
+        (Limits(result_mb=1), "SELECT zeroblob(1700) FROM t", "SELECT zeroblob(1800) FROM t"),
+        (Limits(result_mb=1), "SELECT substr(hex(zeroblob(850)), 1) FROM t", "SELECT hex(zeroblob(900)) FROM t"),
+    ],
+    ids=["rows", "bytes of a blob", "characters of a text", "blobs together", "texts together"],
+)
+def test_a_limit_is_kept_to_the_last_unit(database: Path, limits: Limits, fits: str, too_large: str) -> None:
+    with Sandbox(limits, workers=1) as sandbox:
+        assert [sandbox.run(database, sql).category for sql in (fits, too_large)] == ["ok", "too_large"]
+
+
+@pytest.mark.parametrize("content", [None, b"CREATE TABLE t (a INT);\n" * 200, b"SQLite format 3\x00" + b"\xff" * 5000])
+def test_what_is_no_database_is_a_failed_query(sandbox: Sandbox, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "shop.sqlite"
+    if content:
+        path.write_bytes(content)
+    outcome = sandbox.run(path, "SELECT * FROM t")
+    assert outcome.category == "error"
+    assert outcome.message
+    assert path.exists() == bool(content)
+
+
+def test_a_database_with_url_characters_in_its_path_is_opened(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "odd ?mode=rwc&x=%41#\n'.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE here (a)")
+    assert sandbox.run(path, "SELECT name FROM sqlite_master").rows == (("here",),)
+
+
+def test_outcomes_come_in_the_order_of_the_jobs(database: Path) -> None:
+    jobs = [(database, f"SELECT {number}") for number in range(30)]
+    jobs[3], jobs[17] = (database, ENDLESS), (database, "SELEC")
+    with Sandbox(LIMITS, workers=3) as sandbox:
+        outcomes = list(sandbox.map(jobs))
+    assert [outcome.category for outcome in outcomes if outcome.category != "ok"] == ["timeout", "syntax"]
+    assert [outcome.rows for outcome in outcomes] == [
+        () if number in (3, 17) else ((number,),) for number in range(30)
+    ]  # fmt: skip
+
+
+def workers() -> set[int]:
+    """Process ids of the running workers that this process started."""
+    found = set()
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):
+            own = f"\nPPid:\t{os.getpid()}\n" in status.read_text()
+            if own and b"sandbox.py" in (status.parent / "cmdline").read_bytes():
+                found.add(int(status.parent.name))
+    return found
+
+
+def test_a_worker_that_is_killed_loses_only_its_query(database: Path) -> None:
+    others = workers()
+    with Sandbox(LIMITS, workers=1) as sandbox:
+        assert sandbox.run(database, "SELECT 1").category == "ok"
+        (first,) = workers() - others
+        os.kill(first, signal.SIGKILL)
+        assert sandbox.run(database, "SELECT 2").category == "crashed"
+        assert sandbox.run(database, "SELECT 3").rows == ((3,),)
+        assert sandbox.run(database, SLOW_STEP).message == "stopped: over the time limit"
+        assert sandbox.run(database, "SELECT 4").rows == ((4,),)
+        (last,) = workers() - others
+        assert last != first
+    assert workers() == others
+
+
+def test_one_worker_serves_many_queries(database: Path) -> None:
+    others = workers()
+    with Sandbox(LIMITS, workers=1) as sandbox:
+        seen = set()
+        for number in range(3):
+            sandbox.run(database, f"SELEC {number}")
+            seen |= workers() - others
+    assert len(seen) == 1
+
+
+def test_no_limit_is_left_behind_by_an_earlier_query(sandbox: Sandbox, database: Path) -> None:
+    sandbox.run(database, "SELECT a.a FROM t a, t b ORDER BY randomblob(200000)")
+    for _ in range(20):
+        assert sandbox.run(database, "SELECT count(*) FROM (SELECT a FROM t ORDER BY b)").rows == ((600,),)
