@@ -69,5 +69,5 @@ def test_the_same_seed_gives_the_same_interval() -> None:
 
 
 def test_lists_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         paired_difference([True], [True, False])
