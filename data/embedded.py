@@ -5,6 +5,7 @@ both alike.
 """
 
 import json
+import shutil
 import sqlite3
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +21,7 @@ SPLITS: dict[str, tuple[str, ...]] = {
 def build(folder: Path) -> None:
     """Writes the question files and builds the SQLite files under `folder`."""
     source = files("data") / "sample"
+    shutil.rmtree(folder / "database", ignore_errors=True)  # of a build that was interrupted
     for split, names in SPLITS.items():
         entries: list[dict[str, Any]] = []
         for name in names:

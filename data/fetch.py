@@ -3,9 +3,12 @@
 Reads a URL, writes one file, unpacks a zip into a folder: no path outside it, no links, no bombs.
 """
 
+import errno
+import http.client
 import json
 import lzma
 import shutil
+import struct
 import urllib.error
 import urllib.request
 import zipfile
@@ -22,6 +25,18 @@ MAX_UNPACKED_BYTES = 20 * 2**30
 MAX_ENTRIES = 100_000
 MAX_RATIO = 500  # of unpacked to packed, for entries over RATIO_FROM bytes
 RATIO_FROM = 50 * 2**20
+
+# What zipfile and its decompressors raise over damaged archives.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    ValueError,
+    IndexError,
+    RuntimeError,
+)
 
 # Called with the bytes done so far and the bytes in all, where known.
 Report = Callable[[int, int | None], None]
@@ -57,7 +72,13 @@ def download(url: str, target: Path, report: Report) -> None:
                     file.write(chunk)
                     have += len(chunk)
                     report(have, total)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and headers.get("Range"):  # nothing is left to send, or the file is another one now
+            part.unlink()
+            download(url, target, report)
+            return
+        raise UnreachableError(f"{url}: {error}") from error
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise UnreachableError(f"{url}: {getattr(error, 'reason', error)}") from error
     if total is not None and have < total:
         raise UnreachableError(f"{url}: the transfer broke off at {have:,} of {total:,} bytes")
@@ -92,8 +113,12 @@ def unpack(archive: Path, folder: Path, report: Report) -> None:
                     shutil.copyfileobj(source, file, CHUNK)
                 done += entry.file_size
                 report(done, total)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError, RuntimeError) as error:
-        raise UserError(f"{archive}: not a whole, plain zip archive ({error}); fetch it again") from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise UserError(f"{archive}: cannot be unpacked ({error}); delete it and fetch it again") from error
+    except _DAMAGED as error:
+        raise UserError(f"{archive}: not a whole, plain zip archive ({error}); delete it and fetch it again") from error
 
 
 def _is_litter(name: str) -> bool:
@@ -116,6 +141,6 @@ def _refuse_bombs(archive: Path, entries: list[zipfile.ZipInfo], total: int) -> 
 def _safe_path(archive: Path, entry: zipfile.ZipInfo) -> Path:
     path = PurePosixPath(entry.filename.replace("\\", "/"))
     is_link = (entry.external_attr >> 16) & 0o170000 == 0o120000
-    if path.is_absolute() or ".." in path.parts or is_link or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or is_link or ":" in path.parts[0]:
         raise UserError(f"{archive}: {entry.filename!r} is a link or points outside; nothing of it is trusted")
     return Path(*path.parts)

@@ -143,7 +143,7 @@ def read_tables_json(path: Path) -> dict[str, Schema]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {entry["db_id"]: _from_entry(entry) for entry in entries}
-    except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"{path}: not in the layout of Spider's tables.json: {error!r}") from error
 
 

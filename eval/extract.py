@@ -7,20 +7,33 @@ what surrounds the query; it never repairs the query itself.
 import re
 
 _FENCE = re.compile(r"```[ \t]*(?:sql|sqlite)?[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
-_START = re.compile(r"\b(?:SELECT|WITH|VALUES)\b", re.IGNORECASE)
+# WITH and VALUES are English words too: they begin a query only where SQL goes on.
+_START = re.compile(
+    r"""\b(?:SELECT\b | WITH\s+(?:RECURSIVE\s+)?[\w"`\[\]]+\s*(?:\([^)]*\)\s*)?AS\b | VALUES\s*\()""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _LEAD = re.compile(r"^\s*(?:sql(?:ite)?\s*(?:query)?\s*:|answer\s*:|response\s*:)\s*", re.IGNORECASE)
 _HEADING = re.compile(r"\n\s*(?:#{1,6} |\*\*|Explanation\b|Note\b)")
+# What a semicolon or a line break does not end or part: quoted text and comments.
+_PIECE = re.compile(
+    r"""(?P<kept>'(?:[^']|'')*'? | "(?:[^"]|"")*"? | `[^`]*`? | --[^\n]*\n? | /\*.*?(?:\*/|$))
+    | (?P<blank>\s+) | (?P<end>;) | [^'"`\s;/-]+ | .""",
+    re.VERBOSE | re.DOTALL,
+)
 
 
 def extract_sql(text: str) -> str:
-    """The first SQL statement in the text, on one line, without its semicolon; "" if there is none.
+    """The first SQL statement in the text, without its semicolon; "" if there is none.
 
-    Takes a fenced block if there is one, drops words before SELECT or WITH, and stops at a semicolon
-    outside quotes, a blank line or a heading. Text that holds no query comes back as it is, so that
-    its failure is seen as a failure of syntax.
+    Takes a fenced block if there is one, drops words before SELECT or WITH, and stops at a semicolon, a
+    blank line or a heading. White space is folded, but not inside quotes and comments. Text that holds
+    no query comes back as it is, so that its failure is seen as a failure of syntax.
     """
     fenced = _FENCE.search(text)
-    body = _LEAD.sub("", fenced.group(1) if fenced else text)
+    inside = fenced.group(1) if fenced else text
+    if fenced and not inside.strip():  # a closing fence that nothing opened
+        inside = text[: fenced.start()]
+    body = _LEAD.sub("", inside)
     start = _START.search(body)
     if start and not body[: start.start()].strip().startswith("("):
         body = body[start.start() :]
@@ -30,14 +43,9 @@ def extract_sql(text: str) -> str:
 
 
 def _first_statement(sql: str) -> str:
-    quote = ""
-    for place, character in enumerate(sql):
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"`":
-            quote = character
-        elif character == ";":
-            sql = sql[:place]
+    kept: list[str] = []
+    for piece in _PIECE.finditer(sql):
+        if piece.lastgroup == "end":
             break
-    # A line comment would swallow what follows it on one line.
-    return sql.strip() if "--" in sql else " ".join(sql.split())
+        kept.append(" " if piece.lastgroup == "blank" else piece.group())
+    return "".join(kept).strip()

@@ -23,7 +23,7 @@ def hardness(sql: str) -> Hardness:
     """
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")
-    except sqlglot.errors.SqlglotError:
+    except (sqlglot.errors.SqlglotError, RecursionError):
         return "unknown"
     select, has_set_operation = _first_branch(tree)
     if select is None:

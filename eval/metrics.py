@@ -17,9 +17,6 @@ class Interval:
     low: float
     high: float
 
-    def percent(self) -> str:
-        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
-
 
 def wilson(passed: int, total: int) -> Interval:
     """The share of `passed` in `total` with Wilson's score interval (Wilson, 1927)."""

@@ -4,6 +4,7 @@ Reads scores and predictions as `pipeline/evaluate.py` made them; the words and 
 `eval/report.html.jinja`. What models wrote is shown as text, never as markup.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +14,7 @@ import jinja2
 import yaml
 
 from eval.charts import bar_chart, line_chart
-from eval.score import CATEGORIES
+from eval.score import CATEGORIES, GOLD_FAILED
 
 SHOWN_FAILURES = 10
 
@@ -34,7 +35,10 @@ def write_report(
     """Writes the page. `predictions` holds those of the base ("base") and of the chosen checkpoint."""
     chosen = selection["chosen"]
     before, after = scores["base"]["dev"], scores[chosen]["dev"]
-    dev = {model: [item for item in items if item["split"] == "dev"] for model, items in predictions.items()}
+    dev = {
+        model: [item for item in items if item["split"] == "dev" and item["category"] != GOLD_FAILED]
+        for model, items in predictions.items()
+    }
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -73,6 +77,7 @@ def _checkpoint_chart(scores: Scores, selection: Mapping[str, Any]) -> str:
 
 
 def _loss_chart(losses: Sequence[Mapping[str, float]]) -> str:
+    losses = [line for line in losses if math.isfinite(line["loss"])]
     if not losses:
         return ""
     window = max(len(losses) // 20, 1)
@@ -94,9 +99,8 @@ def _group_chart(before: Mapping[str, Any], after: Mapping[str, Any], key: str) 
             f"{100 * share['ex']:.0f}% ({share['correct']}/{share['questions']})",
         )
 
-    return bar_chart(
-        [(group, [bar("base", before[key][group]), bar("tuned", after[key][group])]) for group in after[key]]
-    )
+    groups = [group for group in after[key] if group in before[key]]
+    return bar_chart([(group, [bar("base", before[key][group]), bar("tuned", after[key][group])]) for group in groups])
 
 
 def _kinds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, int, int]]:

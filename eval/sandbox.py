@@ -255,7 +255,7 @@ def _categorize(error: Exception, late: bool) -> Category:
 
 
 _MARKS: dict[Category, tuple[str, ...]] = {
-    "refused": ("not authorized", "prohibited", "one statement at a time"),
+    "refused": ("not authorized", "authorization denied", "prohibited", "one statement at a time"),
     "no_such_table": ("no such table",),
     "no_such_column": ("no such column",),
     "too_large": ("too big", "query string is too large", "too many", "parser stack overflow", "maximum depth"),

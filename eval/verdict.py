@@ -51,8 +51,15 @@ def same_result(gold: Sequence[Row], predicted: Sequence[Row], ordered: bool) ->
     golds, preds = list(zip(*gold, strict=True)), list(zip(*predicted, strict=True))
     if ordered:
         return Counter(golds) == Counter(preds)
+    # Whatever the order of columns, the rows must hold the same values.
+    if Counter(map(_contents, gold)) != Counter(map(_contents, predicted)):
+        return False
     candidates = [_candidates(column, preds) for column in golds]
     return all(candidates) and _match(golds, preds, candidates)
+
+
+def _contents(row: Row) -> frozenset[tuple[Value, int]]:
+    return frozenset(Counter(row).items())
 
 
 def _candidates(column: tuple[Value, ...], others: list[tuple[Value, ...]]) -> list[int]:

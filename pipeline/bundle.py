@@ -30,6 +30,7 @@ class Bundle:
     shots: int
     choice: Any
     seed: int
+    same_database: bool
     pool: list[Example]
 
     def prompt(self, question: str, context: str, db_id: str) -> str:
@@ -37,7 +38,7 @@ class Bundle:
         if not self.shots:
             return self.style.text(question, context)
         asked = Example(question, context, "", db_id, "ask", "unknown", "ok", "asked")
-        chosen = make_chooser(self.choice, self.pool, self.seed)(asked, self.shots)
+        chosen = make_chooser(self.choice, self.pool, self.seed, self.same_database)(asked, self.shots)
         return self.style.text(
             question, context, [Shot(example.question, example.schema, example.query) for example in chosen]
         )
@@ -62,6 +63,7 @@ def write_bundle(config: Config, folder: Path, **notes: Any) -> None:
         "shots": config.prompt.shots,
         "choice": config.prompt.choice,
         "seed": config.seed,
+        "same_database": config.prompt.same_database,
         "max_new_tokens": config.evaluate.max_new_tokens,
     }
     write_json(folder / SETTINGS, {"prompt": settings, **notes})
@@ -90,6 +92,7 @@ def read_bundle(folder: Path) -> Bundle:
         style = PromptStyle(
             settings["preset"], settings["order"], settings["foreign_keys"], template.read_text(encoding="utf-8")
         )
-        return Bundle(style, settings["max_new_tokens"], settings["shots"], settings["choice"], settings["seed"], pool)
+        names = ("max_new_tokens", "shots", "choice", "seed", "same_database")
+        return Bundle(style, pool=pool, **{name: settings[name] for name in names})
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / SETTINGS}: lacks {error}; run `loraql export` again with --force") from error

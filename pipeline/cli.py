@@ -5,6 +5,7 @@ inside the commands, so that help needs none of the heavy libraries.
 """
 
 import errno
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from data.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from pipeline.config import Config
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,7 +70,8 @@ def download(
     from pipeline.stage import run_stage
 
     config = _config(recipe, overrides, quick, seed, dataset=True)
-    run_stage(download_stage(origin), config, force=force, resume=resume)
+    # What the user names is what the user wants, also where another archive is unpacked already.
+    run_stage(download_stage(origin), config, force=force or origin is not None, resume=resume)
 
 
 @app.command(epilog=_example("loraql prepare sample\n  loraql prepare spider-smollm2 sandbox.seconds=10"))
@@ -211,6 +215,8 @@ def _config(recipe: str, overrides: list[str] | None, quick: bool, seed: int | N
     from pipeline.config import dataset_config, load_config
 
     if dataset and (config := dataset_config(recipe, overrides or [])):
+        if quick or seed is not None:
+            raise UsageError(f"download {recipe}: --quick and --seed belong to recipes; a data set has neither")
         return config
     return load_config(recipe, overrides or [], quick=quick, seed=seed)
 
@@ -234,20 +240,25 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _guard(command: Callable[[], Any]) -> int:
     try:
-        return int(command() or 0)
+        return _note_interrupt(int(command() or 0))
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except typer.Exit as stop:
-        return stop.exit_code
-    except typer.Abort:
-        return 130
-    except KeyboardInterrupt:
-        again = " ".join(["loraql", *sys.argv[1:]])
-        return _fail(f"interrupted; finished stages and the half-done one are kept; go on with: {again}", 130)
+        return _note_interrupt(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _note_interrupt(INTERRUPTED)
     except typer.TyperException as error:
         return _fail(error.format_message(), UsageError.exit_code)
     except OSError as error:
         return _fail(_explain_os_error(error), UserError.exit_code)
+
+
+def _note_interrupt(code: int) -> int:
+    """Typer makes an exit code of Ctrl-C; here it gets its line too."""
+    if code != INTERRUPTED:
+        return code
+    again = shlex.join(["loraql", *(word for word in sys.argv[1:] if word not in ("--force", "--no-resume"))])
+    return _fail(f"interrupted; finished stages and the half-done one are kept; go on with: {again}", code)
 
 
 def _explain_os_error(error: OSError) -> str:

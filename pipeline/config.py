@@ -212,12 +212,15 @@ def _read_recipe(recipe: str) -> tuple[dict[str, Any], str]:
     elif recipe.endswith((".yaml", ".yml")):
         if not Path(recipe).is_file():
             raise UsageError(f"{recipe}: no such recipe file")
-        text, origin = Path(recipe).read_text(encoding="utf-8"), recipe
+        try:
+            text, origin = Path(recipe).read_text(encoding="utf-8"), recipe
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{recipe}: not UTF-8 text") from error
     else:
         raise UsageError(f"{recipe}: no such recipe; there are {', '.join(recipe_names())}, or give a YAML file")
     try:
         values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: an impossible date
         place = getattr(error, "problem_mark", None)
         where = f", line {place.line + 1}" if place else ""
         raise UsageError(f"{origin}{where}: not valid YAML: {getattr(error, 'problem', error)}") from error
@@ -246,7 +249,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
             raise UsageError(f"{path}: {name!r} is a value, not a section")
     try:
         node[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UsageError(f"{override!r}: the value is not valid YAML") from error
 
 

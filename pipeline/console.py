@@ -7,14 +7,14 @@ from contextlib import contextmanager
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 PLAIN_WIDTH = 120
 
 # Where there is no terminal rich would assume 80 columns and crop tables to them.
-console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+console = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 LINE_EVERY_SECONDS = 10.0
 
 Advance = Callable[..., None]
@@ -22,26 +22,29 @@ Advance = Callable[..., None]
 
 def say(text: str) -> None:
     """One line, taken literally."""
-    console.print(escape(text))
+    console.print(Text(_printable(text)))
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; figures to the right, everything else to the left."""
-    shown = Table(
-        title=escape(title), title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD
-    )
+    shown = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD)
     for place, name in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[place], int | float) or row[place] is None for row in rows)
-        shown.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     console.print(shown, soft_wrap=False)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> Text:
     if value is None:
-        return "[dim]NULL[/dim]"
-    return f"{value:.1f}" if isinstance(value, float) else escape(str(value))
+        return Text("NULL", style="dim")
+    return Text(str(round(value, 6)) if isinstance(value, float) else _printable(str(value)))
+
+
+def _printable(text: str) -> str:
+    """Without control characters: what a database or a model holds must not steer the terminal."""
+    return "".join(character for character in text if character in "\n\t" or character.isprintable())
 
 
 @contextmanager

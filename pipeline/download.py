@@ -8,7 +8,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -17,8 +17,10 @@ from typing import Any
 from data import embedded, fetch, spider
 from data.errors import UserError
 from pipeline.config import Config
-from pipeline.console import progress, say
+from pipeline.console import Advance, progress, say
 from pipeline.stage import Stage, digest_bytes, digest_file, write_json
+
+PARKED = "spider_data.zip"
 
 
 def download_stage(origin: str | None = None) -> Stage:
@@ -27,7 +29,7 @@ def download_stage(origin: str | None = None) -> Stage:
         name="download",
         version=1,
         folder=lambda config: config.data.folder / config.data.source,
-        settings=lambda config: {"data": {"source": config.data.source, "sha256": config.data.sha256}},
+        settings=lambda config: {"data": {"source": config.data.source}},
         inputs=_inputs,
         work=partial(download, origin=origin),
         keeps=("processed",),
@@ -58,9 +60,11 @@ def _fetch_spider(config: Config, folder: Path, origin: str | None) -> None:
         root = spider.find_root(Path(origin))
     else:
         archive = _archive(config, origin)
-        with _bytes_progress("unpacking", None) as report:
+        with _bytes_progress("unpacking") as report:
             fetch.unpack(archive, folder / "unpacked", report)
         root = spider.find_root(folder / "unpacked")
+    for name in ("database", "test_database"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     wanted = [name for names in spider.FILES.values() for name in names] + ["tables.json", "README.txt", "LICENSE"]
     for name in [*wanted, "database", "test_database"]:
         source, target = root / name, folder / name
@@ -78,17 +82,19 @@ def _only_databases(folder: str, names: list[str]) -> list[str]:
 
 def _archive(config: Config, origin: str | None) -> Path:
     """The zip, downloaded if it has to be."""
-    parking = config.data.folder / "spider_data.zip"
+    parking = config.data.folder / PARKED
+    if origin and "://" in origin:  # a name of its own, not to pass for the published archive later
+        parking = config.data.folder / f"spider-{digest_bytes(origin.encode())[:12]}.zip"
     if origin and "://" not in origin:
         archive = Path(origin)
         if not archive.is_file():
             raise UserError(f"--from {origin}: no such file or folder")
-    elif origin is None and parking.is_file():
+    elif parking.is_file():
         archive = parking
     else:
         archive = parking
         try:
-            with _bytes_progress("downloading", None) as report:
+            with _bytes_progress("downloading") as report:
                 fetch.download(origin or spider.ARCHIVE, archive, report)
         except fetch.UnreachableError as error:
             raise UserError(
@@ -97,21 +103,24 @@ def _archive(config: Config, origin: str | None) -> Path:
             ) from error
     if config.data.sha256 and (digest := digest_file(archive)) != config.data.sha256:
         raise UserError(
-            f"{archive}: its SHA-256 is {digest}, but data.sha256 says {config.data.sha256}; fetch it again"
+            f"{archive}: its SHA-256 is {digest}, but data.sha256 says {config.data.sha256}; delete it and fetch it again"
         )
     return archive
 
 
 @contextmanager
-def _bytes_progress(label: str, total: int | None) -> Iterator[fetch.Report]:
-    with progress(label, total, "MB") as advance:
-        shown = 0
+def _bytes_progress(label: str) -> Iterator[fetch.Report]:
+    """Progress in megabytes; the bar starts at the first report, which knows how many there are."""
+    with ExitStack() as bar:
+        shown: int = 0
+        advance: Advance | None = None
 
         def report(done: int, total: int | None) -> None:
-            nonlocal shown
-            if (megabytes := done >> 20) > shown:
-                advance(megabytes - shown, note=f"of {total >> 20} MB" if total else "")
-                shown = megabytes
+            nonlocal shown, advance
+            if advance is None:
+                advance = bar.enter_context(progress(label, total >> 20 if total else None, "MB"))
+            advance((done >> 20) - shown)
+            shown = done >> 20
 
         yield report
 

@@ -207,7 +207,9 @@ def _selection(config: Config, folder: Path, names: list[str], chosen: str) -> d
     """What was chosen, on which split, and how far the chosen one is from the base on dev."""
     on = config.selection.on
     candidates = {name: read_json(folder / name / "scores.json")["splits"][on] for name in names}
-    difference = paired_difference(_verdicts(folder, BASE), _verdicts(folder, chosen), config.seed)
+    before, after = _verdicts(folder, BASE), _verdicts(folder, chosen)
+    both = [key for key in before if key in after]
+    difference = paired_difference([before[key] for key in both], [after[key] for key in both], config.seed)
     return {
         "chosen": chosen,
         "on": on,
@@ -219,9 +221,12 @@ def _selection(config: Config, folder: Path, names: list[str], chosen: str) -> d
     }
 
 
-def _verdicts(folder: Path, name: str) -> list[bool]:
+def _verdicts(folder: Path, name: str) -> dict[str, bool]:
+    """Right or wrong by question of dev, where the gold ran."""
     records = read_jsonl(folder / name / "predictions.jsonl")
-    return [item["correct"] for item in records if item["split"] == "dev" and item["category"] != GOLD_FAILED]
+    return {
+        item["id"]: item["correct"] for item in records if item["split"] == "dev" and item["category"] != GOLD_FAILED
+    }
 
 
 def _write_report(config: Config, folder: Path, selection: dict[str, Any]) -> None:

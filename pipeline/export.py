@@ -37,6 +37,8 @@ EXPORT = Stage(
     settings=lambda config: {
         "export": config.export.model_dump(mode="json"),
         "prompt": config.prompt.model_dump(mode="json"),
+        "evaluate": config.evaluate.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json", exclude={"report_to"}),
         "seed": config.seed,
     },
     inputs=_inputs,

@@ -1,4 +1,4 @@
-"""Models in memory: loading, tokenizing prompts, greedy generation. Torch is imported in here only.
+"""Models in memory: loading, tokenizing prompts, greedy generation. Torch is imported inside functions.
 
 Reads model folders (safetensors alone, no code of theirs), writes nothing.
 """

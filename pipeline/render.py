@@ -72,7 +72,7 @@ def render(config: Config, folder: Path) -> None:
     source = config.data.folder / config.data.source
     examples = {split: read_csv(source / "processed" / f"{split}.csv") for split in ("train", "dev")}
     usable = {split: [item for item in chosen if _is_usable(item)] for split, chosen in examples.items()}
-    held_out = _held_out(config, usable["train"])
+    held_out = _held_out(config, [item for item in usable["train"] if item.gold in USABLE_GOLD])
     pool = [item for item in usable["train"] if item.db_id not in held_out]
     splits = {
         "train": pool,
@@ -99,7 +99,10 @@ def render(config: Config, folder: Path) -> None:
     if config.prompt.shots:
         _write_lines(folder / POOL, [_pool_line(make(item, "train")) for item in pool])
     stats["left_out_for_gold"] = [
-        {"id": item.id, "gold": item.gold} for chosen in examples.values() for item in chosen if not _is_usable(item)
+        {"id": item.id, "gold": item.gold}
+        for chosen in examples.values()
+        for item in chosen
+        if not _is_usable(item) or (item.db_id in held_out and item.gold not in USABLE_GOLD)
     ]
     write_json(folder / "stats.json", stats)
     _show(stats)

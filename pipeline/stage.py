@@ -9,6 +9,7 @@ taken up again by the same key and wiped by another.
 import fcntl
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -43,6 +44,12 @@ class Stage:
     inputs: Callable[[Config], Mapping[str, str]]
     work: Callable[[Config, Path], None]
     keeps: tuple[str, ...] = ()  # subfolders of other stages, carried over
+
+
+def cache_folder() -> Path:
+    """Where base models are kept: `LORAQL_CACHE`, else the user's cache folder."""
+    own = os.environ.get("LORAQL_CACHE")
+    return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loraql"
 
 
 def digest_bytes(content: bytes) -> str:
@@ -95,11 +102,15 @@ def why_stale(stage: Stage, config: Config) -> str | None:
     path = folder / MANIFEST
     if not path.is_file():
         return "started, not finished" if _partial(folder).is_dir() else "not run yet"
-    manifest = read_json(path)
-    missing = [name for name, size in manifest["outputs"].items() if not _has_size(folder / name, size["bytes"])]
+    try:
+        manifest = read_json(path)
+        outputs, made_from = manifest["outputs"], manifest["made_from"]
+        missing = [name for name, size in outputs.items() if not _has_size(folder / name, size["bytes"])]
+    except (UserError, KeyError, TypeError):
+        return f"{path} is damaged"
     if missing:
         return f"{folder / missing[0]} is missing or cut short"
-    return _difference(manifest["made_from"], _made_from(stage, config))
+    return _difference(made_from, _made_from(stage, config))
 
 
 def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool = True) -> bool:
@@ -116,12 +127,13 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool
         start = time.monotonic()
         _work(stage, config, partial)
         seconds = time.monotonic() - start
-        (partial / PARTIAL_KEY).unlink()
         outputs = {
             str(path.relative_to(partial)): {"sha256": digest_file(path), "bytes": path.stat().st_size}
             for path in sorted(partial.rglob("*"))
-            if path.is_file()
+            if path.is_file() and path.name not in (PARTIAL_KEY, MANIFEST)
         }
+        # Asked again: what a base model of the hub is, is only known once it has been fetched.
+        made_from = _made_from(stage, config)
         provenance = _provenance(config, seconds)
         write_json(
             partial / MANIFEST,
@@ -129,7 +141,9 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool
         )
         _put_in_place(partial, folder, stage.keeps)
     if config.run in folder.parents:
-        (config.run / "config.yaml").write_text(yaml.safe_dump(config.dump(), sort_keys=False), encoding="utf-8")
+        fresh = config.run / "config.yaml.partial"
+        fresh.write_text(yaml.safe_dump(config.dump(), sort_keys=False), encoding="utf-8")
+        fresh.replace(config.run / "config.yaml")
     say(f"{stage.name}: done in {seconds:.1f} s")
     return True
 
@@ -138,13 +152,16 @@ def _work(stage: Stage, config: Config, partial: Path) -> None:
     """Does the work. Libraries name a full disk and full memory in many ways; here they get one line."""
     try:
         stage.work(config, partial)
+    except UserError:
+        raise
     except Exception as error:
-        free = shutil.disk_usage(partial).free
-        if free < FULL_DISK_BYTES:
-            raise UserError(
-                f"{partial}: the disk is full ({free / 1e6:.1f} MB free); make room and run the same command again, "
-                "it goes on from what is kept"
-            ) from error
+        for folder in (partial, cache_folder()):
+            free = shutil.disk_usage(folder).free if folder.exists() else FULL_DISK_BYTES
+            if free < FULL_DISK_BYTES:
+                raise UserError(
+                    f"{folder}: the disk is full ({free / 1e6:.1f} MB free); make room and run the same command "
+                    "again, it goes on from what is kept"
+                ) from error
         if type(error).__name__ == "OutOfMemoryError":
             raise UserError(f"{stage.name}: the GPU's memory is full; lower {stage.name}.batch_size") from error
         raise
@@ -219,6 +236,8 @@ def _put_in_place(partial: Path, folder: Path, keeps: tuple[str, ...]) -> None:
         shutil.rmtree(old)
     else:
         partial.rename(folder)
+    # The key goes last: until then a killed run can be taken up again.
+    (folder / PARTIAL_KEY).unlink()
 
 
 def _provenance(config: Config, seconds: float) -> dict[str, Any]:

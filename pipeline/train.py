@@ -11,6 +11,7 @@ import resource
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,15 @@ def train(config: Config, folder: Path) -> None:
     examples = _encode(tokenizer, lines)
     plan = plan_steps(examples, settings, config.seed)
     model = adapted_model(config, base)
-    trainer = _make_trainer(config, folder, model, tokenizer, examples, plan)
     _announce(model, settings, examples, plan, tokenizer.pad_token_id)
     checkpoint = _last_checkpoint(folder)
     _trim_metrics(folder / "metrics.jsonl", int(checkpoint.name.split("-")[1]) if checkpoint else 0)
     if checkpoint:
         say(f"  resuming from {checkpoint.name}")
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with ExitStack() as opened:
+        watch = _watch(folder / "metrics.jsonl", plan, settings, opened)
+        trainer = _make_trainer(config, folder, model, tokenizer, examples, plan, watch)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 def _encode(tokenizer: Any, lines: Sequence[Mapping[str, Any]]) -> list[Encoded]:
@@ -74,7 +77,9 @@ def _encode(tokenizer: Any, lines: Sequence[Mapping[str, Any]]) -> list[Encoded]
     ]
 
 
-def _make_trainer(config: Config, folder: Path, model: Any, tokenizer: Any, examples: list[Encoded], plan: Plan) -> Any:
+def _make_trainer(
+    config: Config, folder: Path, model: Any, tokenizer: Any, examples: list[Encoded], plan: Plan, watch: Any
+) -> Any:
     """TRL's trainer on the sequences of the plan, in their order."""
     from datasets import Dataset
     from transformers import PrinterCallback
@@ -108,6 +113,7 @@ def _make_trainer(config: Config, folder: Path, model: Any, tokenizer: Any, exam
         max_grad_norm=settings.max_grad_norm,
         bf16=pick_dtype(settings.compute) == "bfloat16",
         gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
         use_cpu=not on_gpu,
         dataloader_pin_memory=on_gpu,
         train_sampling_strategy="sequential",  # the order is drawn beforehand
@@ -128,7 +134,7 @@ def _make_trainer(config: Config, folder: Path, model: Any, tokenizer: Any, exam
         processing_class=tokenizer,
         train_dataset=Dataset.from_dict({"places": plan.sequences}),
         data_collator=batch,
-        callbacks=[_watch(folder / "metrics.jsonl", plan, settings)],
+        callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
     # TRL casts the adapters of a quantized model to bfloat16; they train in full precision here.
@@ -147,19 +153,14 @@ def _reporters(settings: TrainSettings) -> list[str] | str:
     return list(settings.report_to) or "none"
 
 
-def _watch(metrics: Path, plan: Plan, settings: TrainSettings) -> Any:
+def _watch(metrics: Path, plan: Plan, settings: TrainSettings, opened: ExitStack) -> Any:
     """A callback that writes `metrics.jsonl`, moves the progress bar, and stops at a loss that is no number."""
-    from contextlib import ExitStack
-
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._open = ExitStack()
-
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self._file = self._open.enter_context(metrics.open("a", encoding="utf-8"))
-            self._advance = self._open.enter_context(progress("training", plan.steps - state.global_step, "steps"))
+            self._file = opened.enter_context(metrics.open("a", encoding="utf-8"))
+            self._advance = opened.enter_context(progress("training", plan.steps - state.global_step, "steps"))
 
         def on_log(
             self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any
@@ -167,7 +168,6 @@ def _watch(metrics: Path, plan: Plan, settings: TrainSettings) -> Any:
             if not logs or "loss" not in logs:
                 return
             if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
-                self._open.close()
                 raise UserError(
                     f"train: the loss is {logs['loss']} at step {state.global_step}: it diverged. "
                     f"Lower train.learning_rate (now {settings.learning_rate}) or raise train.warmup"
@@ -177,9 +177,6 @@ def _watch(metrics: Path, plan: Plan, settings: TrainSettings) -> Any:
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
             self._advance(1, note=f"loss {logs['loss']:.3f}")
-
-        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self._open.close()
 
     return Watch()
 
@@ -202,7 +199,8 @@ def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], plan
     sequences = [make_sequence([examples[place] for place in places]) for places in plan.sequences]
     tokens = sum(len(sequence.ids) for sequence in sequences)
     longest = max(sequences, key=lambda sequence: len(sequence.ids))
-    seconds, gigabytes = _trial_pass(model, collate([longest], pad), settings.batch_size // settings.packing)
+    at_once = settings.batch_size // settings.packing
+    seconds, gigabytes = _trial_pass(model, collate([longest], pad), at_once, settings.gradient_checkpointing)
     minutes = seconds / len(longest.ids) * tokens / 60
     epochs = plan.steps / plan.steps_an_epoch
     say(
@@ -211,11 +209,15 @@ def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], plan
     )
 
 
-def _trial_pass(model: Any, batch: dict[str, Any], sequences: int) -> tuple[float, float]:
+def _trial_pass(model: Any, batch: dict[str, Any], sequences: int, checkpointing: bool) -> tuple[float, float]:
     """Seconds of a forward and backward pass, and gigabytes in use with that many sequences at once."""
     import torch
 
     on_gpu = pick_device() == "cuda"
+    model.train()
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
     inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
     before = _memory_gb()
     start = time.perf_counter()
@@ -243,10 +245,19 @@ def _last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written whole; later, broken ones are removed."""
     found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     for path in reversed(found):
-        if (path / "trainer_state.json").is_file():  # written last
+        if _is_whole(path):
             return path
         shutil.rmtree(path)
     return None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether the file that is written last can be read."""
+    try:
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return "global_step" in state
 
 
 def _trim_metrics(path: Path, step: int) -> None:

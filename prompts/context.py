@@ -43,7 +43,7 @@ def used_columns(schema: Schema, query: str) -> dict[str, set[str]]:
     """
     try:
         tree = sqlglot.parse_one(query, read="sqlite")
-    except sqlglot.errors.SqlglotError:
+    except (sqlglot.errors.SqlglotError, RecursionError):
         return {}
     by_name = {table.name.lower(): table for table in schema.tables}
     aliases: dict[str, set[str]] = {}
@@ -58,6 +58,10 @@ def used_columns(schema: Schema, query: str) -> dict[str, set[str]]:
         owners = aliases.get(column.table.lower(), set()) if column.table else set(used)
         for owner in owners:
             used[owner] |= _named(by_name[owner.lower()], column.name)
+    for join in tree.find_all(exp.Join):
+        for shared in join.args.get("using") or []:
+            for owner in used:
+                used[owner] |= _named(by_name[owner.lower()], shared.name)
     for star in tree.find_all(exp.Star):
         if isinstance(star.parent, exp.Select):
             for owner in used:

@@ -35,7 +35,11 @@ def create_tables(schema: Schema, foreign_keys: ForeignKeys = "both") -> str:
 
 def quote_name(name: str) -> str:
     """The name itself if it is a plain word, else double-quoted."""
-    return name if re.fullmatch(r"\w+", name) else '"' + name.replace('"', '""') + '"'
+    return name if re.fullmatch(r"\w+", name) else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _sentence(table: Table) -> str:
@@ -43,7 +47,7 @@ def _sentence(table: Table) -> str:
     if len(table.primary_key) == 1:
         parts.append(f"{quote_name(table.primary_key[0])} is primary key")
     elif table.primary_key:
-        parts.append("(" + ",".join(f'"{name}"' for name in table.primary_key) + ") is primary key")
+        parts.append("(" + ",".join(_quoted(name) for name in table.primary_key) + ") is primary key")
     return f"Table {quote_name(table.name)} contains columns such as " + ", ".join(parts)
 
 

@@ -20,7 +20,7 @@ def make_chooser(choice: Choice, pool: Sequence[Example], seed: int, same_databa
 
     def choose(asked: Example, count: int) -> list[Example]:
         chosen: list[Example] = []
-        for place in rank(asked):
+        for place in rank(asked) if count else ():
             candidate = pool[place]
             same = _fold(candidate.question) == _fold(asked.question)
             if not same and (same_database or candidate.db_id != asked.db_id):
@@ -45,11 +45,17 @@ def _keyword_order(pool: Sequence[Example]) -> Callable[[Example], Sequence[int]
     """Best first by BM25 over the words of the questions."""
     import bm25s
 
+    texts = [example.question for example in pool]
+    words_of_pool = bm25s.tokenize(texts, return_ids=False, show_progress=False)
+    if not any(words_of_pool):
+        return lambda asked: range(len(pool))
     index = bm25s.BM25()
-    index.index(bm25s.tokenize([example.question for example in pool], show_progress=False), show_progress=False)
+    index.index(words_of_pool, show_progress=False)
 
     def rank(asked: Example) -> Sequence[int]:
         (words,) = bm25s.tokenize([asked.question], return_ids=False, show_progress=False)
+        if not words:
+            return range(len(pool))
         scores = index.get_scores(words)
         order: list[int] = (-scores).argsort(kind="stable").tolist()
         return order

@@ -105,7 +105,7 @@ def test_a_corrupt_zip(loraql: Loraql, recipe: Path) -> None:
     Path("spider.zip").write_bytes(whole[: len(whole) // 2])
     assert "spider.zip: not a whole, plain zip archive" in loraql("download", "spider", "--from", "spider.zip", code=1)
     Path("spider.zip").write_bytes(whole)
-    error = loraql("download", "spider", f"data.sha256={'0' * 64}", "--from", "spider.zip", code=1)
+    error = loraql("download", "spider", f"data.sha256={'f' * 64}", "--from", "spider.zip", code=1)
     assert "spider.zip: its SHA-256 is" in error
     with zipfile.ZipFile("other.zip", "w") as other:
         other.writestr("notes.txt", "nothing here")

@@ -20,6 +20,10 @@ easy    | SELECT name FROM singer WHERE age NOT IN (1, 2)
 easy    | SELECT name FROM singer WHERE age IS NULL
 easy    | SELECT name FROM singer WHERE age IS NOT NULL
 easy    | SELECT "name" FROM singer AS s;
+easy    | SELECT max(age) FROM singer WHERE country IS NOT NULL
+medium  | SELECT max(age) FROM singer WHERE country NOT IN ('x', 'y')
+medium  | SELECT name FROM singer WHERE age IS NOT NULL AND country IS NOT NULL ORDER BY age
+extra   | SELECT name FROM singer WHERE age NOT IN (1, 2) AND id NOT BETWEEN 1 AND 2 ORDER BY age
 medium  | SELECT name, age FROM singer
 medium  | SELECT max(age), min(age) FROM singer
 medium  | SELECT name FROM singer WHERE name LIKE '%a%'

@@ -29,10 +29,6 @@ def test_nothing_asked_says_nothing() -> None:
     assert paired_difference([], []) == Interval(0.0, -1.0, 1.0)
 
 
-def test_an_interval_is_shown_in_percent() -> None:
-    assert wilson(1, 2).percent() == "50.0 [9.5, 90.5]"
-
-
 def test_a_gain_is_positive_and_a_loss_is_its_mirror() -> None:
     before, after = [False] * 60 + [True] * 40, [False] * 30 + [True] * 70
     gain, loss = paired_difference(before, after), paired_difference(after, before)

@@ -113,10 +113,34 @@ def test_two_at_once_do_not_mix(config: Config) -> None:
         run_stage(replace(stage, work=work_twice), config)
 
 
-def test_a_damaged_manifest_is_named(config: Config) -> None:
+@pytest.mark.parametrize("content", ['{"stage": "co', "{}", "[]", "\x00"])
+def test_a_damaged_manifest_is_named_and_mended_by_another_run(config: Config, content: str) -> None:
     stage = copying(config)
     run_stage(stage, config)
     path = config.run / "copy" / "manifest.json"
-    path.write_text(path.read_text(encoding="utf-8")[:40], encoding="utf-8")
-    with pytest.raises(UserError, match=r"manifest\.json: damaged"):
-        why_stale(stage, config)
+    path.write_text(content, encoding="utf-8")
+    assert why_stale(stage, config) == f"{path} is damaged"
+    run_stage(stage, config)
+    assert why_stale(stage, config) is None
+
+
+def test_a_run_killed_while_it_is_put_in_place_is_taken_up_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline import stage as module
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    found: list[bool] = []
+
+    def work(config: Config, folder: Path) -> None:
+        found.append((folder / "out.txt").is_file())
+        (folder / "out.txt").write_text("long work", encoding="utf-8")
+
+    stage = replace(copying(config), work=work)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
+        patched.setattr(module, "write_json", fail)
+        run_stage(stage, config)
+    run_stage(stage, config)
+    assert found == [False, True]
