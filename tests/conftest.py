@@ -73,7 +73,7 @@ def tiny_settings(tiny_model: Path) -> dict[str, object]:
     return {
         "data": {"source": "sample", "limit": 12},
         "selection": {"databases": ["library"]},
-        "prompt": {"order": "schema-first"},
+        "prompt": {"order": "schema-first", "max_length": 4000},
         "model": {"base": str(tiny_model)},
         "train": {
             "quantization": "none",
