@@ -31,6 +31,7 @@ def write_report(
     selection: Mapping[str, Any],
     losses: Sequence[Mapping[str, float]],
     config: Mapping[str, Any],
+    keep_distinct: bool = False,
 ) -> None:
     """Writes the page. `predictions` holds those of the base ("base") and of the chosen checkpoint."""
     chosen = selection["chosen"]
@@ -58,6 +59,7 @@ def write_report(
         failures=_spread(dev[chosen]),
         changes=_changes(dev["base"], dev[chosen]),
         category_names=CATEGORIES,
+        keep_distinct=keep_distinct,
         config=yaml.safe_dump(dict(config), sort_keys=False),
     )
     path.write_text(page, encoding="utf-8")

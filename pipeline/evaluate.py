@@ -239,6 +239,7 @@ def _write_report(config: Config, folder: Path, selection: dict[str, Any]) -> No
         selection=selection,
         losses=read_jsonl(config.run / "train" / "metrics.jsonl"),
         config=config.dump(),
+        keep_distinct=config.evaluate.keep_distinct,
     )
 
 
