@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -43,6 +42,23 @@ Force = Annotated[bool, typer.Option("--force", help="run again though it is up 
 Quick = Annotated[bool, typer.Option("--quick", help="the recipe's few-steps variant, as a run of its own")]
 Seed = Annotated[int | None, typer.Option(help="the same as seed=N")]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="go on from a half-done stage, or start it afresh")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"loraql {version('loraql')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
+    """Options before a command."""
 
 
 def _example(text: str) -> str:
@@ -235,7 +251,8 @@ def _run_stage(
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; the exit code."""
-    return _guard(lambda: app(arguments, prog_name="loraql", standalone_mode=False))
+    words = sys.argv[1:] if arguments is None else arguments
+    return _guard(lambda: app(words or ["--help"], prog_name="loraql", standalone_mode=False))
 
 
 def _guard(command: Callable[[], Any]) -> int:
