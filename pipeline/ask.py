@@ -85,7 +85,7 @@ def show_answer(answer: Answer) -> None:
     if answer.outcome is None:
         return
     if answer.outcome.category != "ok":
-        say(f"the query failed: {answer.outcome.category.replace('_', ' ')}: {answer.outcome.message}")
+        say(f"the query failed: {answer.outcome.message or answer.outcome.category.replace('_', ' ')}")
         return
     rows = show_rows(answer.outcome.rows[:SHOWN_ROWS])
     if not rows:

@@ -119,8 +119,9 @@ def _bytes_progress(label: str) -> Iterator[fetch.Report]:
             nonlocal shown, advance
             if advance is None:
                 advance = bar.enter_context(progress(label, total >> 20 if total else None, "MB"))
-            advance((done >> 20) - shown)
-            shown = done >> 20
+            if done >> 20 > shown:
+                advance((done >> 20) - shown)
+                shown = done >> 20
 
         yield report
 

@@ -205,7 +205,7 @@ def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], plan
     epochs = plan.steps / plan.steps_an_epoch
     say(
         f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequences, {tokens:,} tokens; "
-        f"estimate: {minutes:.1f} minutes, {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
+        f"estimate: {minutes:.1f} minutes, at most {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
     )
 
 
