@@ -150,7 +150,9 @@ def evaluate(
     """Execute the SQL of the base and every checkpoint, choose the best, write the report."""
     config = _run_stage("evaluate", recipe, overrides, force, quick, seed, resume)
     from pipeline.console import say
+    from pipeline.evaluate import show_scores
 
+    show_scores(config.run / "evaluate")
     say(f"report: {config.run / 'evaluate' / 'report.html'}")
 
 

@@ -91,7 +91,6 @@ def evaluate(config: Config, folder: Path) -> None:
     selection = _selection(config, folder, names, chosen)
     write_json(folder / "selection.json", selection)
     _write_report(config, folder, selection)
-    show_scores(folder)
 
 
 def _checkpoints(config: Config) -> list[Path]:

@@ -182,7 +182,7 @@ def _watch(metrics: Path, plan: Plan, settings: TrainSettings, opened: ExitStack
 
 
 def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], plan: Plan, pad: int) -> None:
-    """Parameter counts, and what the run will take, judged from one trial pass that changes nothing."""
+    """Parameter counts, and what the run will take, judged from a trial pass that changes nothing."""
     count = count_parameters(model)
     table(
         "Parameters",
@@ -198,9 +198,11 @@ def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], plan
     )
     sequences = [make_sequence([examples[place] for place in places]) for places in plan.sequences]
     tokens = sum(len(sequence.ids) for sequence in sequences)
-    longest = max(sequences, key=lambda sequence: len(sequence.ids))
-    at_once = settings.batch_size // settings.packing
-    seconds, gigabytes = _trial_pass(model, collate([longest], pad), at_once, settings.gradient_checkpointing)
+    ranked = sorted(sequences, key=lambda sequence: len(sequence.ids))
+    checkpointing = settings.gradient_checkpointing
+    _trial_pass(model, collate(ranked[:1], pad), 1, checkpointing)  # the first one is slower
+    longest, at_once = ranked[-1], settings.batch_size // settings.packing
+    seconds, gigabytes = _trial_pass(model, collate([longest], pad), at_once, checkpointing)
     minutes = seconds / len(longest.ids) * tokens / 60
     epochs = plan.steps / plan.steps_an_epoch
     say(
