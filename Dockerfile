@@ -5,7 +5,7 @@ FROM python:3.11-slim
 # Which build of torch: cpu, or a CUDA version as PyTorch names its builds.
 ARG DEVICE=cpu
 
-RUN useradd --create-home loraql && mkdir -p /work/data/raw /work/runs /cache && chown -R loraql /work /cache
+RUN useradd --create-home loraql && mkdir -p /srv/loraql/data/raw /srv/loraql/runs /cache && chown -R loraql /srv/loraql /cache
 WORKDIR /opt/loraql
 COPY pyproject.toml constraints.txt README.md ./
 COPY pipeline pipeline
@@ -17,7 +17,7 @@ RUN python -m pip install --no-cache-dir --index-url "https://download.pytorch.o
 
 USER loraql
 ENV LORAQL_CACHE=/cache HF_HOME=/cache/huggingface
-WORKDIR /work
-VOLUME ["/work/data/raw", "/work/runs", "/cache"]
+WORKDIR /srv/loraql
+VOLUME ["/srv/loraql/data/raw", "/srv/loraql/runs", "/cache"]
 ENTRYPOINT ["loraql"]
 CMD ["--help"]
