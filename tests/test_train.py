@@ -139,14 +139,17 @@ def test_settings_that_the_model_does_not_allow(
     assert message in loraql("train", recipe, setting, code=1)
 
 
-def test_frozen_layers_have_no_adapter_and_four_bits_are_counted(loraql: Callable[..., str], recipe: Path) -> None:
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_frozen_layers_have_no_adapter_and_adapters_are_in_full_precision(
+    loraql: Callable[..., str], recipe: Path, quantization: str
+) -> None:
     from safetensors import safe_open
 
     for stage in ("download", "prepare", "render"):
         loraql(stage, recipe)
-    shown = loraql("train", recipe, "train.freeze_layers=3", "train.quantization=nf4")
+    shown = loraql("train", recipe, "train.freeze_layers=3", f"train.quantization={quantization}")
     assert "1 of 4" in shown
-    assert "(nf4)" in shown
+    assert f"({quantization})" in shown
     with safe_open("runs/tiny/train/checkpoint-4/adapter_model.safetensors", "pt") as tensors:
         names = list(tensors.keys())
         assert {str(tensors.get_tensor(name).dtype) for name in names} == {"torch.float32"}
