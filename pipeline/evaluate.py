@@ -24,7 +24,7 @@ from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config
 from pipeline.console import progress, say, table
 from pipeline.model import Generation, encode_prompts, generate, load_adapter, load_model, load_tokenizer, pick_dtype
-from pipeline.stage import Stage, digest_files, read_json, read_jsonl, write_json
+from pipeline.stage import BASE_MODEL, Stage, digest_files, read_json, read_jsonl, write_json
 
 BASE = "base"
 
@@ -38,7 +38,7 @@ def _inputs(config: Config) -> dict[str, str]:
     return {
         **digest_files(render / "select.jsonl", render / "dev.jsonl", *(adapters or [config.run / "train"])),
         **{name: output["sha256"] for name, output in databases.items() if name.endswith(".sqlite")},
-        "the base model": base_identity(config.model),
+        BASE_MODEL: base_identity(config.model),
     }
 
 

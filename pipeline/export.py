@@ -18,7 +18,7 @@ from pipeline.bundle import POOL, write_bundle
 from pipeline.config import Config
 from pipeline.console import progress, say
 from pipeline.model import encode_prompts, generate, load_adapter, load_model, load_tokenizer, pick_dtype
-from pipeline.stage import Stage, digest_files, read_json, read_jsonl
+from pipeline.stage import BASE_MODEL, Stage, digest_files, read_json, read_jsonl
 
 
 def _inputs(config: Config) -> dict[str, str]:
@@ -27,7 +27,7 @@ def _inputs(config: Config) -> dict[str, str]:
     inputs = digest_files(selection, render / "dev.jsonl", *([render / POOL] if config.prompt.shots else []))
     if selection.is_file():
         inputs |= digest_files(config.run / "train" / read_json(selection)["chosen"] / "adapter_model.safetensors")
-    return inputs | {"the base model": base_identity(config.model)}
+    return inputs | {BASE_MODEL: base_identity(config.model)}
 
 
 EXPORT = Stage(

@@ -22,7 +22,7 @@ from pipeline.bundle import POOL, config_style
 from pipeline.config import Config
 from pipeline.console import progress, say, table
 from pipeline.model import encode_completions, encode_prompts, load_tokenizer, quiet_libraries, wrap_prompt
-from pipeline.stage import Stage, digest_bytes, digest_files, read_jsonl, write_json
+from pipeline.stage import BASE_MODEL, Stage, digest_bytes, digest_files, read_jsonl, write_json
 from prompts.context import choose_context
 from prompts.render import Shot
 from prompts.select import make_chooser
@@ -36,7 +36,7 @@ def _inputs(config: Config) -> dict[str, str]:
     return {
         **digest_files(processed / "train.csv", processed / "dev.csv"),
         "the prompt template": digest_bytes(style.template.encode()),
-        "the base model": base_identity(config.model),
+        BASE_MODEL: base_identity(config.model),
     }
 
 

@@ -29,6 +29,7 @@ from pipeline.console import say
 
 MANIFEST = "manifest.json"
 PARTIAL_KEY = "partial.json"
+BASE_MODEL = "the base model"  # among a stage's inputs
 FULL_DISK_BYTES = 2**20
 PACKAGES = ("loraql", "torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "sqlglot")
 
@@ -132,8 +133,8 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool
             for path in sorted(partial.rglob("*"))
             if path.is_file() and path.name not in (PARTIAL_KEY, MANIFEST)
         }
-        # Asked again: what a base model of the hub is, is only known once it has been fetched.
-        made_from = _made_from(stage, config)
+        # What a model of the hub is, is known once it has been fetched; all else counts as it was at the start.
+        made_from["inputs"] |= {key: value for key, value in stage.inputs(config).items() if key == BASE_MODEL}
         provenance = _provenance(config, seconds)
         write_json(
             partial / MANIFEST,

@@ -29,7 +29,7 @@ from pipeline.model import (
     pick_dtype,
     quiet_libraries,
 )
-from pipeline.stage import Stage, digest_files, read_jsonl
+from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
 
 TRAIN = Stage(
     name="train",
@@ -38,7 +38,7 @@ TRAIN = Stage(
     settings=lambda config: {"seed": config.seed, "train": config.train.model_dump(mode="json", exclude={"report_to"})},
     inputs=lambda config: {
         **digest_files(config.run / "render" / "train.jsonl"),
-        "the base model": base_identity(config.model),
+        BASE_MODEL: base_identity(config.model),
     },
     work=lambda config, folder: train(config, folder),
 )

@@ -144,3 +144,15 @@ def test_a_run_killed_while_it_is_put_in_place_is_taken_up_again(
         run_stage(stage, config)
     run_stage(stage, config)
     assert found == [False, True]
+
+
+def test_an_input_that_changes_while_the_stage_works_leaves_it_stale(config: Config) -> None:
+    stage = copying(config)
+    source = config.runs / "input.txt"
+
+    def work(config: Config, folder: Path) -> None:
+        (folder / "out.txt").write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+        source.write_text("changed meanwhile", encoding="utf-8")
+
+    run_stage(replace(stage, work=work), config)
+    assert why_stale(stage, config) == f"{source} changed"
