@@ -6,15 +6,16 @@ coarse types; that file is the fallback where a database is missing. Writes noth
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from data.errors import UserError
 
 SQLITE_HEADER = b"SQLite format 3\x00"
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,27 @@ class Schema:
         return replace(
             self, tables=tuple(_narrow(table, shown[table.name]) for table in self.tables if table.name in shown)
         )
+
+
+@dataclass(frozen=True)
+class KeyPairs:
+    """Foreign keys as pairs of places in `columns`, the "table.column" names of a database in lower case."""
+
+    columns: tuple[str, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+
+def key_pairs(schema: Schema) -> KeyPairs:
+    """The foreign keys of a schema in its order; one that points nowhere is passed over."""
+    columns = [f"{table.name}.{column.name}".lower() for table in schema.tables for column in table.columns]
+    places = {name: place for place, name in reversed(list(enumerate(columns)))}
+    ends = [
+        (f"{table.name}.{key.column}".lower(), f"{key.parent_table}.{key.parent_column}".lower())
+        for table in schema.tables
+        for key in table.foreign_keys
+    ]
+    pairs = ((places[child], places[parent]) for child, parent in ends if child in places and parent in places)
+    return KeyPairs(tuple(columns), tuple(pairs))
 
 
 def _narrow(table: Table, names: Collection[str] | None) -> Table:
@@ -140,11 +162,30 @@ def _own_name(table: Table, column: str) -> str:
 
 def read_tables_json(path: Path) -> dict[str, Schema]:
     """The schemas that Spider's `tables.json` describes, by database: types coarse, one key column a table."""
+    return _read_entries(path, _from_entry)
+
+
+def read_key_pairs(path: Path) -> dict[str, KeyPairs]:
+    """The foreign keys that Spider's `tables.json` lists, by database, in the order of the file."""
+    return _read_entries(path, _pairs_from_entry)
+
+
+def _read_entries(path: Path, read: Callable[[dict[str, Any]], Read]) -> dict[str, Read]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        return {entry["db_id"]: _from_entry(entry) for entry in entries}
+        return {entry["db_id"]: read(entry) for entry in entries}
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"{path}: not in the layout of Spider's tables.json: {error!r}") from error
+
+
+def _pairs_from_entry(entry: dict[str, Any]) -> KeyPairs:
+    tables = entry["table_names_original"]
+    names = (f"{tables[table]}.{column}" if table >= 0 else column for table, column in entry["column_names_original"])
+    columns = tuple(name.lower() for name in names)
+    pairs = tuple((child, parent) for child, parent in entry["foreign_keys"])
+    if any(place not in range(len(columns)) for pair in pairs for place in pair):
+        raise IndexError(f"a foreign key of {entry['db_id']} names a column that is not there")
+    return KeyPairs(columns, pairs)
 
 
 def _from_entry(entry: dict[str, Any]) -> Schema:

@@ -71,9 +71,24 @@ def _load(path: Path) -> list[object]:
 
 def database_path(root: Path, split: str, db_id: str) -> Path:
     """Where the SQLite file of a database belongs. Raises UserError for a name that is a path."""
-    if "/" in db_id or "\\" in db_id or db_id.startswith("."):
-        raise UserError(f"{root}: the database name {db_id!r} in {split} is not a plain name")
-    return root / DATABASE_FOLDERS[split] / db_id / f"{db_id}.sqlite"
+    return database_file(root / DATABASE_FOLDERS[split], db_id)
+
+
+def database_file(folder: Path, db_id: str) -> Path:
+    """The SQLite file of a database in a folder of databases. Raises UserError for a name that is a path."""
+    if not db_id or "/" in db_id or "\\" in db_id or "\x00" in db_id or db_id.startswith("."):
+        raise UserError(f"{folder}: the database name {db_id!r} is not a plain name")
+    return folder / db_id / f"{db_id}.sqlite"
+
+
+def find_tables(folder: Path) -> Path | None:
+    """`tables.json` in the folder or beside it, if there is one."""
+    return next((path for path in (folder / "tables.json", folder.parent / "tables.json") if path.is_file()), None)
+
+
+def suite_files(database: Path) -> tuple[Path, ...]:
+    """The other SQLite files beside a database: its test suite, in the order of their names."""
+    return tuple(sorted(path for path in database.parent.glob("*.sqlite") if path != database))
 
 
 class Schemas:

@@ -1,99 +1,146 @@
-"""Small charts as inline SVG, without scripts: lines over steps, bars with intervals.
+"""Small charts as inline SVG, without scripts: lines over steps, and one row of dots with their intervals.
 
-Colours come from the page's CSS classes, so that both light and dark schemes read well.
+Places are percentages of the drawing and sizes are pixels, so that a chart fills any width and its words
+keep their size. Colours come from the page's CSS classes: `s0`, `s1`, ... are the series.
 """
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 52, 34, 14, 14
+NICE_STEPS = (1, 2, 2.5, 5, 10)
+DOTTED = 20  # lines of more points are drawn without dots
+LOSS_POINTS = 600  # as many as a screen can show
+TICKED = 6  # so many x values may each have a tick of their own
 Point = tuple[float, float]
 
 
-def line_chart(
-    series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, bands: Sequence[tuple[float, float, float]] = ()
-) -> str:
-    """Lines with dots; `bands` are (x, low, high) intervals. At least one point is needed."""
-    points = [point for line in series.values() for point in line]
-    x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
-    y_high = _nice(max([y for _, y in points] + [high for _, _, high in bands]))
+@dataclass(frozen=True)
+class Band:
+    """The interval around one point of a line; a named one carries its name above it."""
+
+    x: float
+    low: float
+    high: float
+    name: str = ""
+
+
+def line_chart(lines: Mapping[str, Sequence[Point]], x_label: str, y_label: str, bands: Sequence[Band] = ()) -> str:
+    """Lines over a common x axis, y from 0; every line needs a point."""
+    points = [point for line in lines.values() for point in line]
+    xs = sorted({x for x, _ in points})
+    y_ticks = ticks(0, max([y for _, y in points] + [band.high for band in bands]))
+    x_low, x_high, y_high = xs[0], xs[-1], y_ticks[-1]
 
     def place(x: float, y: float) -> Point:
         across = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - y / y_high * (HEIGHT - BOTTOM - TOP)
+        return 100 * across, 100 - 100 * y / y_high
 
-    parts = [_axes(x_label, y_label, y_high, place, x_low, x_high)]
-    for x, low, high in bands:
-        (left, top), (_, bottom) = place(x, high), place(x, low)
-        parts.append(f'<line class="band" x1="{left:.1f}" y1="{top:.1f}" x2="{left:.1f}" y2="{bottom:.1f}"/>')
-    for number, (name, line) in enumerate(series.items()):
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))
-        parts.append(f'<polyline class="line s{number}" points="{path}"><title>{escape(name)}</title></polyline>')
-        if len(line) <= 20:
-            for point in line:
-                x, y = place(*point)
-                parts.append(
-                    f'<circle class="dot s{number}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"><title>{escape(name)}: {point[0]:g}, {point[1]:.3g}</title></circle>'
-                )
-    summary = f"{y_label} over {x_label}: " + "; ".join(
-        f"{name} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in series.items()
-    )
-    return _svg(HEIGHT, summary, parts)
-
-
-def bar_chart(groups: Sequence[tuple[str, Sequence[tuple[str, float, float, float, str]]]]) -> str:
-    """Groups of horizontal bars from 0 to 100%: each bar is (name, value, low, high, note)."""
-    row, gap, label = 18, 10, 150
-    height = sum(len(bars) * row + gap for _, bars in groups) + 8
-    parts, top = [], 4
-    scale = WIDTH - label - 110
-    for title, bars in groups:
-        middle = top + len(bars) * row / 2 + 4
-        parts.append(f'<text class="label" x="{label - 8}" y="{middle:.1f}" text-anchor="end">{escape(title)}</text>')
-        for number, (name, value, low, high, note) in enumerate(bars):
-            y = top + number * row
-            parts.append(
-                f'<rect class="bar s{number}" x="{label}" y="{y + 2}" width="{max(value * scale, 1):.1f}" height="{row - 4}"><title>{escape(name)}: {escape(note)}</title></rect>'
-            )
-            parts.append(
-                f'<line class="band" x1="{label + low * scale:.1f}" y1="{y + row / 2}" x2="{label + high * scale:.1f}" y2="{y + row / 2}"/>'
-            )
-            parts.append(
-                f'<text class="value" x="{label + max(value, high) * scale + 6:.1f}" y="{y + row / 2 + 4}">{escape(note)}</text>'
-            )
-        top += len(bars) * row + gap
-    summary = "; ".join(f"{title}: " + ", ".join(f"{name} {note}" for name, *_, note in bars) for title, bars in groups)
-    return _svg(height, summary, parts)
-
-
-def _svg(height: float, summary: str, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(summary)}">{"".join(parts)}</svg>'
-
-
-def _axes(x_label: str, y_label: str, y_high: float, place: object, x_low: float, x_high: float) -> str:
-    assert callable(place)
     parts = []
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        _, y = place(x_low, y_high * share)
-        parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{y_high * share:.3g}</text>')
-    for x_value in dict.fromkeys([x_low, (x_low + x_high) / 2, x_high]):
-        x, _ = place(x_value, 0)
+    for value in y_ticks:
+        _, y = place(x_low, value)
+        parts.append(f'<line class="grid" x1="0%" x2="100%" y1="{y:.2f}%" y2="{y:.2f}%"/>')
+        parts.append(f'<text class="tick" x="0%" y="{y:.2f}%" dx="-8" dy="4" text-anchor="end">{value:g}</text>')
+    for value in _x_ticks(xs):
+        x, _ = place(value, 0)
+        parts.append(f'<text class="tick" x="{x:.2f}%" y="100%" dy="18" text-anchor="middle">{value:g}</text>')
+    parts.append(f'<text class="label" x="50%" y="100%" dy="36" text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text class="label" x="0%" y="0%" dx="-30" dy="-14">{escape(y_label)}</text>')
+    for number, line in enumerate(lines.values()):
+        path = " ".join(f"{x:.2f},{y:.2f}" for x, y in (place(*point) for point in line))
         parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{x_value:.4g}</text>'
+            '<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="100%" overflow="visible">'
+            f'<polyline class="line s{number}" vector-effect="non-scaling-stroke" points="{path}"/></svg>'
         )
-    parts.append(
-        f'<text class="label" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_label)}</text>'
+    for band in bands:
+        parts.append(_band(band, place(band.x, band.high), place(band.x, band.low)))
+    for number, (name, line) in enumerate(lines.items()):
+        for point in line if len(line) <= DOTTED else ():
+            x, y = place(*point)
+            note = f"{escape(name)}: {point[0]:g}, {point[1]:.3g}"
+            parts.append(
+                f'<circle class="dot s{number}" cx="{x:.2f}%" cy="{y:.2f}%" r="4"><title>{note}</title></circle>'
+            )
+    summary = f"{y_label} over {x_label}: " + "; ".join(
+        f"{name} from {line[0][1]:.3g} to {line[-1][1]:.3g}" for name, line in lines.items()
     )
-    parts.append(
-        f'<text class="label" x="12" y="{(HEIGHT - BOTTOM + TOP) / 2}" text-anchor="middle" transform="rotate(-90 12 {(HEIGHT - BOTTOM + TOP) / 2})">{escape(y_label)}</text>'
+    return (
+        f'<svg class="chart" width="100%" height="200" role="img" aria-label="{escape(summary)}">{"".join(parts)}</svg>'
     )
-    return "".join(parts)
 
 
-def _nice(value: float) -> float:
-    """The next of 1, 2, 4, 5, 8 times a power of ten, for the end of an axis."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** (len(str(int(value))) - 1) if value >= 1 else 0.1 if value >= 0.1 else 0.01
-    return next(step * power for step in (1, 2, 4, 5, 8, 10) if step * power >= value)
+def step_chart(shares: Mapping[int, Mapping[str, float]], chosen: int, label: str) -> str:
+    """Shares of 0 to 1 with their intervals ({"value", "low", "high"}) by training step."""
+    points = [(float(step), 100 * share["value"]) for step, share in shares.items()]
+    bands = [
+        Band(step, 100 * share["low"], 100 * share["high"], "chosen" if step == chosen else "")
+        for step, share in shares.items()
+    ]
+    return line_chart({label: points}, "training step (0: the base)", f"{label}, %", bands)
+
+
+def loss_window(losses: Sequence[Mapping[str, float]]) -> int:
+    return max(len(losses) // 20, 1)
+
+
+def loss_chart(losses: Sequence[Mapping[str, float]]) -> str:
+    """The loss of each step and its running mean, thinned; empty if there is no finite loss."""
+    known = [(line["step"], line["loss"]) for line in losses if math.isfinite(line["loss"])]
+    if not known:
+        return ""
+    window = loss_window(losses)
+    spans = [known[max(end - window, 0) : end] for end in range(1, len(known) + 1)]
+    smooth = [(span[-1][0], sum(loss for _, loss in span) / len(span)) for span in spans]
+    thin = math.ceil(len(known) / LOSS_POINTS)
+    return line_chart(
+        {"loss of each step": known[::thin], f"mean of {window}": smooth[::thin]}, "training step", "loss"
+    )
+
+
+def dot_row(number: int, value: float, low: float, high: float, mark: float | None = None) -> str:
+    """One share of 0 to 1 as a dot on its interval, and a second one as an upright stroke.
+
+    Hidden from screen readers: the table that it stands in says the same in figures.
+    """
+    parts = [
+        f'<line class="range" x1="{100 * low:.2f}%" x2="{100 * high:.2f}%" y1="50%" y2="50%"/>',
+        f'<circle class="dot" cx="{100 * value:.2f}%" cy="50%" r="4.5"/>',
+    ]
+    if mark is not None:
+        parts.append(f'<line class="mark" x1="{100 * mark:.2f}%" x2="{100 * mark:.2f}%" y1="10%" y2="90%"/>')
+    return f'<svg class="dots s{number}" width="100%" height="18" aria-hidden="true">{"".join(parts)}</svg>'
+
+
+def bar_row(number: int, share: float) -> str:
+    """A share of 0 to 1 as a thin bar; nothing at all is drawn for 0."""
+    bar = f'<rect width="{100 * share:.2f}%" height="100%"/>' if share else ""
+    return f'<svg class="bar s{number}" width="100%" height="8" aria-hidden="true">{bar}</svg>'
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About `count` + 1 round numbers from `low` or less to `high` or more."""
+    if high <= low:
+        high = low + 1
+    power = 10.0 ** math.floor(math.log10((high - low) / count))
+    step = next(nice * power for nice in NICE_STEPS if nice * power * count >= (high - low) * 0.999)
+    first, last = math.floor(low / step), math.ceil(high / step - 1e-9)
+    return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def _x_ticks(xs: Sequence[float]) -> list[float]:
+    """The values themselves if they are few and far enough apart, else round numbers between the ends."""
+    width = xs[-1] - xs[0]
+    if len(xs) <= TICKED and all(after - before >= width / 8 for before, after in itertools.pairwise(xs)):
+        return list(xs)
+    return [value for value in ticks(xs[0], xs[-1]) if xs[0] <= value <= xs[-1]]
+
+
+def _band(band: Band, top: Point, bottom: Point) -> str:
+    line = f'<line class="band" x1="{top[0]:.2f}%" x2="{top[0]:.2f}%" y1="{top[1]:.2f}%" y2="{bottom[1]:.2f}%"/>'
+    if not band.name:
+        return line
+    anchor = "end" if top[0] > 90 else "start" if top[0] < 10 else "middle"
+    place = f'x="{top[0]:.2f}%" y="{top[1]:.2f}%" dy="-6" text-anchor="{anchor}"'
+    return f'{line}<text class="label chosen" {place}>{escape(band.name)}</text>'

@@ -39,3 +39,10 @@ def paired_difference(before: Sequence[bool], after: Sequence[bool], seed: int =
     )
     cut = round(0.025 * len(means))
     return Interval(sum(differences) / count, means[cut], means[-cut - 1])
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """The exact two-sided p-value of McNemar's test (1947): could wins and losses be a fair coin's?"""
+    total, fewer = won + lost, min(won, lost)
+    tail: int = sum(math.comb(total, count) for count in range(fewer + 1))
+    return min(1.0, float(2 * tail / 2**total))

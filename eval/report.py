@@ -1,143 +1,296 @@
-"""The evaluation report: one HTML page with everything in it, no script, font or picture from outside.
+"""The evaluation report: one HTML page with everything in it, about one run or several.
 
-Reads scores and predictions as `pipeline/evaluate.py` made them; the words and the layout are in
-`eval/report.html.jinja`. What models wrote is shown as text, never as markup.
+Reads records and scores as `eval/score.py` makes them. The words and the order are in `report.html.jinja`,
+the looks in `report.css`, the browser of examples in `report.js`; all of it goes into the page. What models
+wrote is embedded as JSON and shown as text, never as markup, and the page's own content security policy lets
+nothing else run and nothing be loaded.
 """
 
+import base64
+import hashlib
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import jinja2
 import yaml
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
-from eval.charts import bar_chart, line_chart
+from eval.charts import bar_row, dot_row, loss_chart, loss_window, step_chart
+from eval.comparison import judgement
+from eval.hardness import HARDNESS
 from eval.score import CATEGORIES, GOLD_FAILED
+from eval.summary import METRICS
 
-SHOWN_FAILURES = 10
+Scores = Mapping[str, Any]
+Record = Mapping[str, Any]
 
-Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model -> split -> scores
-Predictions = Mapping[str, Sequence[Mapping[str, Any]]]  # model -> prediction records
+MEANINGS = {
+    "ex": "returns what the gold query returns, by the rules of Spider's evaluator: DISTINCT is dropped",
+    "ex_keep_distinct": "the same, with DISTINCT left in both queries",
+    "ts": "returns what the gold query returns on every database of the test suite",
+    "em": "has the clauses of the gold query, in any order, whatever the values",
+    "em_semantic": "the same, read for what the SQL means: aliases, INNER JOIN, comma joins",
+}
+QUESTION_KEYS = ("db_id", "hardness", "question", "gold", "features", "tables", "gold_result", "split")
+ANSWER_KEYS = ("sql", "category", "message", "ms", "predicted_result", "prompt_digest")
+
+SHOWN_NOTES = 5
+SHOWN_DATABASES = 24
+SHOWN_GOLD_FAILURES = 10
+EXACT_IN_JAVASCRIPT = 2**53
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model's answers to the questions, with the scores that were made of them."""
+
+    name: str
+    records: Sequence[Record]
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """How the checkpoint was chosen: model -> split -> scores with their "seconds"; the base is "base"."""
+
+    scores: Mapping[str, Mapping[str, Scores]]
+    chosen: str
+    on: str
 
 
 def write_report(
     path: Path,
     *,
-    name: str,
-    scores: Scores,
-    predictions: Predictions,
-    selection: Mapping[str, Any],
-    losses: Sequence[Mapping[str, float]],
-    config: Mapping[str, Any],
-    keep_distinct: bool = False,
+    title: str,
+    runs: Sequence[Run],
+    comparison: Mapping[str, Mapping[str, Any]] | None = None,
+    checkpoints: Checkpoints | None = None,
+    losses: Sequence[Mapping[str, float]] = (),
+    config: Mapping[str, Any] | None = None,
+    manifest: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Writes the page. `predictions` holds those of the base ("base") and of the chosen checkpoint."""
-    chosen = selection["chosen"]
-    before, after = scores["base"]["dev"], scores[chosen]["dev"]
-    dev = {
-        model: [item for item in items if item["split"] == "dev" and item["category"] != GOLD_FAILED]
-        for model, items in predictions.items()
+    """Writes the page; the same arguments give the same bytes.
+
+    `comparison` is what `eval.comparison.compare` found of exactly two runs, the second against the first:
+    by metric, of which "ex" is needed.
+    """
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": _percent, "points": _points, "link": _link}
+    environment.filters |= {"yaml": _yaml, "breakable": _breakable}
+    style, script = _own("report.css"), _own("report.js")
+    page = environment.from_string(_own("report.html.jinja")).render(
+        title=title,
+        runs=runs,
+        notes=notes,
+        gain=comparison["ex"] if comparison else None,
+        luck=judgement(comparison["ex"]) if comparison else "",
+        metrics=_metrics(runs, comparison),
+        breakdowns=[found for found in _breakdowns(runs) if found["rows"]],
+        databases=_by_database(runs),
+        shown_notes=SHOWN_NOTES,
+        shown_databases=SHOWN_DATABASES,
+        components=_components(runs),
+        kinds=_kinds(runs),
+        gold_failed=_gold_failed(runs),
+        shown_gold_failures=SHOWN_GOLD_FAILURES,
+        checkpoints=checkpoints,
+        checkpoint_chart=Markup(_checkpoint_chart(checkpoints)) if checkpoints else "",
+        loss_chart=Markup(loss_chart(losses)),
+        loss_window=loss_window(losses),
+        settings={"Configuration": config, "Manifest": manifest},
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; "
+        "base-uri 'none'; form-action 'none'",
+        data=Markup(embed(_data(runs))),
+    )
+    # Half of a surrogate pair is something that a model can write and that UTF-8 cannot hold.
+    path.write_bytes(page.encode("utf-8", "replace"))
+
+
+def embed(value: Any) -> str:
+    """JSON that can stand inside a script element: no text in it closes the element or opens a comment."""
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """The value without numbers that JavaScript would refuse or round."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and abs(value) >= EXACT_IN_JAVASCRIPT:
+        return str(value)
+    return value
+
+
+def _data(runs: Sequence[Run]) -> dict[str, Any]:
+    """The questions, each with one answer a run (None where it has none), for the browser of examples."""
+    questions: dict[str, dict[str, Any]] = {}
+    for place, run in enumerate(runs):
+        for name, record in _named(run.records):
+            question = questions.setdefault(
+                name, {"id": name, **_pick(record, QUESTION_KEYS), "answers": [None] * len(runs)}
+            )
+            answer = _pick(record, (*ANSWER_KEYS, *METRICS))
+            if (text := record.get("text", "")) and text.strip() != record["sql"].strip():
+                answer["text"] = text
+            question["answers"][place] = answer
+    return {
+        "runs": [run.name for run in runs],
+        "categories": CATEGORIES,
+        "hardness": HARDNESS,
+        "metrics": METRICS,
+        "questions": list(questions.values()),
     }
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((files("eval") / "report.html.jinja").read_text(encoding="utf-8"))
-    page = template.render(
-        name=name,
-        selection=selection,
-        before=before,
-        after=after,
-        models=[(model, splits) for model, splits in scores.items()],
-        splits=list(dict.fromkeys([selection["on"], "dev"])),
-        checkpoint_chart=_checkpoint_chart(scores, selection),
-        hardness_chart=_group_chart(before, after, "by_hardness"),
-        database_chart=_group_chart(before, after, "by_database"),
-        loss_chart=_loss_chart(losses),
-        kinds=_kinds(before, after),
-        failures=_spread(dev[chosen]),
-        changes=_changes(dev["base"], dev[chosen]),
-        category_names=CATEGORIES,
-        keep_distinct=keep_distinct,
-        config=yaml.safe_dump(dict(config), sort_keys=False),
-    )
-    path.write_text(page, encoding="utf-8")
 
 
-def _checkpoint_chart(scores: Scores, selection: Mapping[str, Any]) -> str:
-    """EX on the choosing split; the base stands at step 0."""
-    on = selection["on"]
-    steps = [
-        (0 if model == "base" else int(model.split("-")[1]), splits[on])
-        for model, splits in scores.items()
-        if on in splits
-    ]
-    points = [(float(step), 100 * scored["ex"]) for step, scored in steps]
-    bands = [(float(step), 100 * scored["low"], 100 * scored["high"]) for step, scored in steps]
-    return line_chart({f"EX on {on}": points}, "training step (0: the base)", "EX %", bands)
+def _named(records: Sequence[Record]) -> Iterator[tuple[str, Record]]:
+    """Records by id; one that comes again gets a number, for files may repeat an id."""
+    seen: Counter[str] = Counter()
+    for record in records:
+        name = str(record["id"])
+        seen[name] += 1
+        yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), record
 
 
-def _loss_chart(losses: Sequence[Mapping[str, float]]) -> str:
-    losses = [line for line in losses if math.isfinite(line["loss"])]
-    if not losses:
-        return ""
-    window = max(len(losses) // 20, 1)
-    raw = [(line["step"], line["loss"]) for line in losses]
-    smooth = [
-        (losses[end - 1]["step"], sum(line["loss"] for line in losses[max(end - window, 0) : end]) / min(window, end))
-        for end in range(1, len(losses) + 1)
-    ]
-    return line_chart({"loss of each step": raw, f"mean of {window}": smooth}, "training step", "loss")
+def _pick(record: Record, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: record[key] for key in keys if record.get(key) not in (None, "")}
 
 
-def _group_chart(before: Mapping[str, Any], after: Mapping[str, Any], key: str) -> str:
-    def bar(model: str, share: Mapping[str, Any]) -> tuple[str, float, float, float, str]:
-        return (
-            model,
-            share["ex"],
-            share["low"],
-            share["high"],
-            f"{100 * share['ex']:.0f}% ({share['correct']}/{share['questions']})",
-        )
+def _metrics(runs: Sequence[Run], comparison: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """One row a metric that some run has: intervals and counts by run, and what the second run gained."""
+    rows = []
+    for metric, label in METRICS.items():
+        cells = [_cell(place, run.scores, metric) for place, run in enumerate(runs)]
+        if any(cells):
+            gain = (comparison or {}).get(metric)
+            if gain is None and comparison and all(cells):
+                gain = {"value": cells[1]["interval"]["value"] - cells[0]["interval"]["value"]}
+            rows.append({"key": metric, "label": label, "meaning": MEANINGS[metric], "cells": cells, "gain": gain})
+    return rows
 
-    groups = [group for group in after[key] if group in before[key]]
-    return bar_chart([(group, [bar("base", before[key][group]), bar("tuned", after[key][group])]) for group in groups])
+
+def _cell(place: int, scores: Scores, metric: str, mark: str = "") -> Any:
+    """One share of a run or of a group in it, drawn; None where nothing was counted."""
+    interval = scores.get("intervals", {}).get(metric)
+    if not interval or not scores["n"]:
+        return None
+    other = scores["intervals"].get(mark)
+    dots = dot_row(place, interval["value"], interval["low"], interval["high"], other and other["value"])
+    return {"interval": interval, "count": scores[metric], "n": scores["n"], "other": other, "dots": Markup(dots)}
 
 
-def _kinds(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """(kind, count of the base, count of the tuned model), in the order of CATEGORIES."""
-    counts = [scored["categories"] for scored in (before, after)]
+def _breakdowns(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    yield {"title": "Hardness", "rows": _groups(runs, "by_hardness", "hardness")}
+    yield {"title": "Tables in the gold query", "rows": _groups(runs, "by_tables")}
+    yield {"title": "Length of the question", "rows": _groups(runs, "by_length")}
+    yield {"title": "SQL feature of the gold query", "rows": _groups(runs, "by_feature", "feature")}
+
+
+def _groups(runs: Sequence[Run], key: str, filtered: str = "") -> list[dict[str, Any]]:
+    """The groups of any run with EX, and EM as a mark, by run."""
+    names = dict.fromkeys(name for run in runs for name in run.scores.get(key, {}))
+    rows = []
+    for name in names:
+        groups = [run.scores.get(key, {}).get(name, {"n": 0}) for run in runs]
+        if count := max(group["n"] for group in groups):
+            cells = [_cell(place, group, "ex", "em") for place, group in enumerate(groups)]
+            rows.append({"name": name, "n": count, "cells": cells, "filter": {filtered: name} if filtered else {}})
+    return rows
+
+
+def _by_database(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Weakest first, by the last run, for that is where one looks first."""
+
+    def order(row: Mapping[str, Any]) -> tuple[float, str]:
+        cell = row["cells"][-1]
+        return (cell["interval"]["value"] if cell else 2.0), row["name"]
+
+    return sorted(_groups(runs, "by_database", "db"), key=order)
+
+
+def _components(runs: Sequence[Run]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    names = dict.fromkeys(name for run in runs for name in run.scores.get("components", {}))
+    return [(name, [run.scores.get("components", {}).get(name, {}) for run in runs]) for name in names]
+
+
+def _kinds(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """What went wrong, in the order of CATEGORIES: counts by run, each with one example."""
+    first = [{item["category"]: name for name, item in reversed(list(_named(run.records)))} for run in runs]
+    counts = [{key: count for key, count in run.scores["categories"].items() if key != "correct"} for run in runs]
+    most = max((count for failures in counts for count in failures.values()), default=1)
     return [
-        (label, counts[0].get(category, 0), counts[1].get(category, 0))
+        {
+            "key": category,
+            "label": label,
+            "cells": [
+                {
+                    "count": count.get(category, 0),
+                    "bar": Markup(bar_row(place, count.get(category, 0) / most)),
+                    "example": first[place].get(category),
+                }
+                for place, count in enumerate(counts)
+            ],
+        }
         for category, label in CATEGORIES.items()
-        if any(category in count for count in counts)
+        if any(count.get(category) for count in counts)
     ]
 
 
-def _spread(records: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Ten failures that show as many kinds and databases as there are: one of each in turn."""
-    piles: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for item in records:
-        if not item["correct"]:
-            piles.setdefault((item["category"], item["db_id"]), []).append(item)
-    chosen: list[Mapping[str, Any]] = []
-    while piles and len(chosen) < SHOWN_FAILURES:
-        for key in list(piles)[: SHOWN_FAILURES - len(chosen)]:
-            chosen.append(piles[key].pop(0))
-            if not piles[key]:
-                del piles[key]
-    return chosen
+def _gold_failed(runs: Sequence[Run]) -> dict[str, Record]:
+    return {name: item for run in runs for name, item in _named(run.records) if item["category"] == GOLD_FAILED}
 
 
-def _changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many questions were right in both, won, lost, wrong in both."""
-    verdicts = {item["id"]: item["correct"] for item in before}
-    pairs = [(verdicts[item["id"]], item["correct"]) for item in after if item["id"] in verdicts]
-    names = {
-        "right with both": (True, True),
-        "won by tuning": (False, True),
-        "lost by tuning": (True, False),
-        "wrong with both": (False, False),
+def _checkpoint_chart(checkpoints: Checkpoints) -> str:
+    """EX on the choosing split; the base stands at step 0."""
+    asked = {
+        (0 if model == "base" else int(model.split("-")[1])): splits[checkpoints.on]["intervals"]["ex"]
+        for model, splits in checkpoints.scores.items()
+        if checkpoints.on in splits
     }
-    return {name: pairs.count(pair) for name, pair in names.items()}
+    chosen = 0 if checkpoints.chosen == "base" else int(checkpoints.chosen.split("-")[1])
+    return step_chart(asked, chosen, f"EX on {checkpoints.on}")
+
+
+def _own(name: str) -> str:
+    return (files("eval") / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _points(share: float) -> str:
+    rounded = round(100 * share, 1)
+    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
+
+
+def _link(filters: Mapping[str, Any]) -> str:
+    return "#" + urlencode(filters)
+
+
+def _breakable(name: str) -> Markup:
+    """A name of words joined by underscores that may be broken after each."""
+    return Markup("_<wbr>").join(name.split("_"))
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)

@@ -1,26 +1,19 @@
 """The only place that runs SQL. Every query here is taken to be hostile.
 
-A query runs in a worker process that holds nothing of ours: the database opened read-only and
-immutable, an authorizer that lets SQLite read and do nothing else, limits on time, memory, rows and
-bytes. A worker that dies or outstays its time is killed and replaced; only its query is lost.
-
-This file is both sides: the `Sandbox` that callers use, and, run as a script by path (so that it
-needs none of our packages), the worker. They speak JSON, one line a message, over pipes.
+Run as a script by `eval/pool.py`, in a process that holds nothing of ours (nor needs our packages): the
+database opened read-only and immutable, an authorizer that lets SQLite read and do nothing else, limits
+on time, processor time, memory, rows and bytes. It reads queries and writes what came of them, as JSON,
+one line each.
 """
 
 import json
-import os
-import queue
+import math
 import resource
-import selectors
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -28,20 +21,58 @@ from urllib.parse import quote
 Value = int | float | str | bytes | None
 Row = tuple[Value, ...]
 Category = Literal[
-    "ok", "syntax", "no_such_table", "no_such_column", "refused", "timeout", "memory", "too_large", "crashed", "error"
+    "ok",
+    "syntax",
+    "no_such_table",
+    "no_such_column",
+    "refused",
+    "timeout",
+    "cpu",
+    "memory",
+    "too_large",
+    "crashed",
+    "error",
 ]
 
-KILL_GRACE_SECONDS = 1.0
 OPCODES_BETWEEN_CHECKS = 10_000
 MAX_SQL_BYTES = 1_000_000
+OPEN_DATABASES = 8
+
 FORBIDDEN_FUNCTIONS = {"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"}
+# These only read the schema. Every other PRAGMA is refused.
+HARMLESS_PRAGMAS = {
+    "foreign_key_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+}
+# What they give depends on more than the query and the database.
+CHANGING_FUNCTIONS = {
+    "changes",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "datetime",
+    "julianday",
+    "random",
+    "randomblob",
+    "strftime",
+    "time",
+    "timediff",
+    "unixepoch",
+}
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one query may use."""
+    """What one query may use. `cpu_seconds` counts whole seconds of processor time, rounded up."""
 
     seconds: float = 5.0
+    cpu_seconds: float = 5.0
     memory_mb: int = 512
     rows: int = 100_000
     result_mb: int = 32
@@ -50,129 +81,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one query: rows where `category` is "ok", else why not."""
+    """What came of one query: rows where `category` is "ok", else why not.
+
+    `repeatable` is False where the query calls a function such as random() or date().
+    """
 
     category: Category
     columns: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     milliseconds: float = 0.0
     message: str = ""
-
-
-class Sandbox:
-    """A pool of worker processes; use it as a context manager. Safe to call from several threads."""
-
-    def __init__(self, limits: Limits | None = None, workers: int | None = None) -> None:
-        self.limits = limits or Limits()
-        self.workers = workers or os.cpu_count() or 1
-        self._idle: queue.Queue[_Worker | None] = queue.Queue()
-        for _ in range(self.workers):
-            self._idle.put(None)  # started when first needed
-
-    def __enter__(self) -> "Sandbox":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        while not self._idle.empty():
-            worker = self._idle.get()
-            if worker:
-                worker.stop()
-
-    def run(self, database: Path, sql: str) -> Outcome:
-        """Runs one query on one SQLite file. Never raises for anything that the query does."""
-        worker = self._idle.get() or _Worker(self.limits)
-        alive = False
-        try:
-            outcome = worker.ask(database, sql)
-            alive = worker.alive
-            return outcome
-        finally:
-            if not alive:
-                worker.stop()
-            self._idle.put(worker if alive else None)
-
-    def map(self, jobs: Iterable[tuple[Path, str]]) -> Iterator[Outcome]:
-        """Runs (database, query) jobs on all workers; outcomes in the order of the jobs."""
-        with ThreadPoolExecutor(self.workers) as threads:
-            yield from threads.map(lambda job: self.run(*job), jobs)
-
-
-class _Worker:
-    """The caller's end of one worker process."""
-
-    def __init__(self, limits: Limits) -> None:
-        self.limits = limits
-        self.alive = True
-        # -I -S: no environment, no site packages, no current folder on the path.
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, json.dumps(asdict(limits))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            env={},
-            start_new_session=True,  # Ctrl-C reaches the caller alone
-        )
-
-    def ask(self, database: Path, sql: str) -> Outcome:
-        assert self._process.stdin is not None
-        request = json.dumps({"database": str(database.resolve()), "sql": sql}).encode() + b"\n"
-        start = time.perf_counter()
-        try:
-            self._process.stdin.write(request)
-            self._process.stdin.flush()
-        except OSError:
-            return self._lost("crashed", "the worker process is gone", start)
-        reply = self._read_line(start + self.limits.seconds + KILL_GRACE_SECONDS)
-        if isinstance(reply, str):
-            return self._lost("timeout" if reply == "late" else "crashed", _LOST[reply], start)
-        return _decode(reply)
-
-    def _lost(self, category: Category, message: str, start: float) -> Outcome:
-        self.alive = False
-        return Outcome(category, milliseconds=1000 * (time.perf_counter() - start), message=message)
-
-    def _read_line(self, deadline: float) -> bytes | Literal["late", "ended", "flood"]:
-        assert self._process.stdout is not None
-        # JSON writes a byte of text or blob in six characters at the most.
-        most = 8 * self.limits.result_mb * 2**20
-        pipe, chunks, size = self._process.stdout.fileno(), [], 0
-        with selectors.DefaultSelector() as selector:
-            selector.register(pipe, selectors.EVENT_READ)
-            while selector.select(max(deadline - time.perf_counter(), 0)):
-                chunk = os.read(pipe, 1 << 20)
-                if not chunk:
-                    return "ended"
-                chunks.append(chunk)
-                size += len(chunk)
-                if chunk.endswith(b"\n"):
-                    return b"".join(chunks)
-                if size > most:
-                    return "flood"
-        return "late"
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-_LOST = {
-    "late": "stopped: over the time limit",
-    "ended": "the worker process died",
-    "flood": "the worker process wrote more than a result may hold",
-}
-
-
-def _decode(line: bytes) -> Outcome:
-    reply = json.loads(line)
-    rows = tuple(
-        tuple(bytes.fromhex(cell["hex"]) if isinstance(cell, dict) else cell for cell in row)
-        for row in reply.pop("rows")
-    )
-    return Outcome(rows=rows, columns=tuple(reply.pop("columns")), **reply)
-
-
-# ---- the worker's side -------------------------------------------------------------------------
+    repeatable: bool = True
 
 
 def _serve(limits: Limits) -> None:
@@ -181,65 +100,100 @@ def _serve(limits: Limits) -> None:
     for what, most in [(resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)]:
         resource.setrlimit(what, (most, most))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    databases = _Databases(limits)
+    nothing = {"columns": [], "rows": [], "message": "", "blobs": False, "repeatable": True}
     for line in sys.stdin.buffer:
         request = json.loads(line)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = math.ceil(used.ru_utime + used.ru_stime + limits.cpu_seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu, resource.RLIM_INFINITY))
         start = time.perf_counter()
-        reply = _execute(request["database"], request["sql"], limits, start)
-        reply = {"columns": [], "rows": [], "message": ""} | reply
+        reply = nothing | databases.execute(request["database"], request["sql"], start)
         reply["milliseconds"] = 1000 * (time.perf_counter() - start)
         try:
             encoded = json.dumps(reply).encode()
         except MemoryError:
-            encoded = json.dumps(
-                {"category": "memory", "columns": [], "rows": [], "message": "result too large"}
-            ).encode()
+            encoded = json.dumps(nothing | {"category": "memory", "message": "result too large"}).encode()
         sys.stdout.buffer.write(encoded + b"\n")
         sys.stdout.buffer.flush()
 
 
-def _execute(database: str, sql: str, limits: Limits, start: float) -> dict[str, Any]:
-    deadline = start + limits.seconds
-    try:
-        connection = _open(database, limits, deadline)
+class _Databases:
+    """The databases that a worker has open: the last few, each as long as its file stays the same."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open: dict[tuple[Any, ...], sqlite3.Connection] = {}
+        self._repeatable = True
+
+    def execute(self, database: str, sql: str, start: float) -> dict[str, Any]:
+        limits, deadline = self._limits, start + self._limits.seconds
+        self._repeatable = True
         try:
+            connection = self._connection(database)
+            connection.set_progress_handler(lambda: time.perf_counter() > deadline, OPCODES_BETWEEN_CHECKS)
             cursor = connection.execute(sql)
-            if cursor.description is None:
-                return {"category": "refused", "message": "not a query"}
-            columns = [column[0] for column in cursor.description]
-            rows, size = [], 0
-            for row in cursor:
-                rows.append([{"hex": cell.hex()} if isinstance(cell, bytes) else cell for cell in row])
-                size += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
-                if len(rows) > limits.rows or size > limits.result_mb * 2**20:
-                    return {
-                        "category": "too_large",
-                        "message": f"more than {limits.rows} rows or {limits.result_mb} MB",
-                    }
-            return {"category": "ok", "columns": columns, "rows": rows}
-        finally:
-            connection.close()
-    except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError) as error:
-        return {"category": _categorize(error, time.perf_counter() > deadline), "message": str(error)[:500]}
+            try:
+                if cursor.description is None:
+                    return {"category": "refused", "message": "not a query"}
+                rows: list[list[Any]] = []
+                size, blobs = 0, False
+                for row in cursor:
+                    size += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
+                    if any(isinstance(cell, bytes) for cell in row):
+                        blobs = True
+                        row = [{"hex": cell.hex()} if isinstance(cell, bytes) else cell for cell in row]
+                    rows.append(row)
+                    if len(rows) > limits.rows or size > limits.result_mb * 2**20:
+                        message = f"more than {limits.rows} rows or {limits.result_mb} MB"
+                        return {"category": "too_large", "message": message}
+                columns = [column[0] for column in cursor.description]
+                return {
+                    "category": "ok",
+                    "columns": columns,
+                    "rows": rows,
+                    "blobs": blobs,
+                    "repeatable": self._repeatable,
+                }
+            finally:
+                cursor.close()
+        except (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError, OverflowError, OSError) as error:
+            return {"category": _categorize(error, time.perf_counter() > deadline), "message": str(error)[:500]}
 
+    def _connection(self, database: str) -> sqlite3.Connection:
+        status = Path(database).stat()
+        key = (database, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        connection = self._open.pop(key, None) or self._connect(database)
+        self._open[key] = connection
+        if len(self._open) > OPEN_DATABASES:
+            self._open.pop(next(iter(self._open))).close()
+        return connection
 
-def _open(database: str, limits: Limits, deadline: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{quote(database)}?mode=ro&immutable=1", uri=True, isolation_level=None)
-    connection.text_factory = lambda raw: raw.decode("utf-8", errors="ignore")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute(f"PRAGMA hard_heap_limit = {limits.memory_mb * 2**20}")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.cell_kb * 1024)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MAX_SQL_BYTES)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
-    connection.set_progress_handler(lambda: time.perf_counter() > deadline, OPCODES_BETWEEN_CHECKS)
-    connection.set_authorizer(_authorize)
-    return connection
+    def _connect(self, database: str) -> sqlite3.Connection:
+        address = f"file:{quote(database)}?mode=ro&immutable=1"
+        # No statement is kept: the authorizer has to see each query.
+        connection = sqlite3.connect(address, uri=True, isolation_level=None, cached_statements=0)
+        connection.text_factory = lambda raw: raw.decode("utf-8", errors="ignore")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA hard_heap_limit = {self._limits.memory_mb * 2**20}")
+        # Their first use declares a virtual table, which looks like a write to the authorizer.
+        for table in ("json_each('[]')", "json_tree('[]')", *(f"pragma_{name}('')" for name in HARMLESS_PRAGMAS)):
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 0")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._limits.cell_kb * 1024)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MAX_SQL_BYTES)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.set_authorizer(self._authorize)
+        return connection
 
-
-def _authorize(action: int, _first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
-    if action == sqlite3.SQLITE_FUNCTION:
-        return sqlite3.SQLITE_DENY if (second or "").lower() in FORBIDDEN_FUNCTIONS else sqlite3.SQLITE_OK
-    reading = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
-    return sqlite3.SQLITE_OK if action in reading else sqlite3.SQLITE_DENY
+    def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        if action == sqlite3.SQLITE_FUNCTION:
+            name = (second or "").lower()
+            self._repeatable = self._repeatable and name not in CHANGING_FUNCTIONS
+            return sqlite3.SQLITE_DENY if name in FORBIDDEN_FUNCTIONS else sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_PRAGMA:
+            return sqlite3.SQLITE_OK if (first or "").lower() in HARMLESS_PRAGMAS else sqlite3.SQLITE_DENY
+        reading = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}
+        return sqlite3.SQLITE_OK if action in reading else sqlite3.SQLITE_DENY
 
 
 def _categorize(error: Exception, late: bool) -> Category:

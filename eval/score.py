@@ -1,22 +1,32 @@
-"""Predictions become verdicts, verdicts become scores.
+"""Predictions become verdicts: EX, EM and test-suite accuracy of one prediction after the other.
 
-Reads gold and predicted SQL with their databases, runs both in the sandbox, and gives each prediction
-a category: "correct", or the reason why not. A gold query that fails is left out of the denominator.
+Reads gold and predicted SQL with their databases, runs both in the sandbox, and gives each prediction a
+category: "correct", or the reason why not. What the verdicts add up to is `eval/summary.py`'s.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import hashlib
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.hardness import HARDNESS
-from eval.metrics import wilson
-from eval.sandbox import Outcome, Row, Sandbox, Value
+from eval import semantic, spider_sql
+from eval.exact_match import Component, Match, match
+from eval.features import features
+from eval.hardness import Hardness, classify
+from eval.plug import plug_values
+from eval.pool import Sandbox
+from eval.query import Names, ParseError, Query
+from eval.sandbox import Outcome, Row, Value
 from eval.verdict import is_ordered, normalize, same_result
 
 SHOWN_ROWS = 5
 SHOWN_CHARACTERS = 80
+BLOCK = 128
+REMEMBERED_CELLS = 1_000_000
 GOLD_FAILED = "gold_failed"
 PROMPT_TOO_LONG = "prompt_too_long"
 
@@ -29,6 +39,7 @@ CATEGORIES = {
     "no_such_table": "no such table",
     "no_such_column": "no such column",
     "timeout": "time-out",
+    "cpu": "out of processor time",
     "memory": "out of memory",
     "too_large": "too large",
     "refused": "refused",
@@ -41,33 +52,260 @@ CATEGORIES = {
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One prediction's verdict. Results are cut short; `milliseconds` is the prediction's own."""
+class Case:
+    """One prediction to judge. Without `names` (tables, columns, foreign keys) there is no exact match.
+
+    `suite` holds the other databases of the same schema that gold and prediction must agree on.
+    """
+
+    database: Path
+    gold: str
+    predicted: str
+    names: Names | None = None
+    suite: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one prediction. Results are cut short; `ms` is the prediction's own, of one run.
+
+    `ts` is None without a test suite; `time_ratio` (gold time to predicted time) without timing.
+    """
 
     category: str
     message: str
-    gold_result: dict[str, Any]
-    predicted_result: dict[str, Any]
-    milliseconds: float
-
-    @property
-    def correct(self) -> bool:
-        return self.category == "correct"
+    hardness: Hardness
+    ex: bool
+    ex_keep_distinct: bool
+    em: bool
+    em_semantic: bool
+    ts: bool | None
+    ms: float
+    time_ratio: float | None
+    features: tuple[str, ...]
+    tables: int
+    components: Mapping[str, Component]
+    gold_result: Mapping[str, Any]
+    predicted_result: Mapping[str, Any]
 
     def record(self) -> dict[str, Any]:
-        return {"correct": self.correct, **asdict(self)}
+        """The verdict as a line of `predictions.jsonl` has it."""
+        return {
+            "hardness": self.hardness,
+            "ex": int(self.ex),
+            "ex_keep_distinct": int(self.ex_keep_distinct),
+            "em": int(self.em),
+            "em_semantic": int(self.em_semantic),
+            **({} if self.ts is None else {"ts": int(self.ts)}),
+            "category": self.category,
+            "ms": self.ms,
+            **({} if self.time_ratio is None else {"time_ratio": round(self.time_ratio, 4)}),
+            "message": self.message,
+            "features": list(self.features),
+            "tables": self.tables,
+            "components": {name: [int(flag) for flag in part] for name, part in self.components.items()},
+            "gold_result": dict(self.gold_result),
+            "predicted_result": dict(self.predicted_result),
+        }
 
 
-def judge(sandbox: Sandbox, cases: Sequence[tuple[Path, str, str]], keep_distinct: bool = False) -> Iterator[Judged]:
-    """Verdicts of (database, gold, predicted) cases, in their order. Each query runs once."""
-    jobs = (
-        (database, normalize(sql, keep_distinct)) for database, gold, predicted in cases for sql in (gold, predicted)
-    )
-    outcomes = sandbox.map(jobs)
-    for _, gold, predicted in cases:
-        gold_outcome, outcome = next(outcomes), next(outcomes)
-        category, message = _categorize(gold, predicted, gold_outcome, outcome)
-        yield Judged(category, message, _cut(gold_outcome), _cut(outcome), round(outcome.milliseconds, 2))
+@dataclass(frozen=True)
+class _Compared:
+    """Both outcomes on one database, the rows cut short."""
+
+    category: str
+    message: str
+    milliseconds: float
+    gold: Mapping[str, Any]
+    predicted: Mapping[str, Any]
+
+    @property
+    def equal(self) -> bool:
+        return self.category == "correct"
+
+
+@dataclass(frozen=True)
+class _Gold:
+    """What is known of a gold query from its text alone."""
+
+    hardness: Hardness
+    narrow: Query | None
+    full: Query | None
+    features: tuple[str, ...]
+    tables: int
+
+
+@dataclass
+class Judge:
+    """Gives verdicts; what it has learnt of golds it keeps, results by the content of the database.
+
+    With `plug_value` a prediction also passes with gold values in place of its own. With `timings` every
+    right prediction is run that often against its gold, to compare their times.
+    """
+
+    sandbox: Sandbox
+    plug_value: bool = False
+    timings: int = 0
+    _results: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    _cells: int = 0
+    _golds: dict[tuple[str, Names | None], _Gold] = field(default_factory=dict)
+    _digests: dict[tuple[Any, ...], str] = field(default_factory=dict)
+
+    def verdicts(self, cases: Iterable[Case]) -> Iterator[Verdict]:
+        """One verdict a case, in their order."""
+        waiting = iter(cases)
+        while block := list(itertools.islice(waiting, BLOCK)):
+            yield from self._judge(block)
+
+    def _judge(self, cases: Sequence[Case]) -> Iterator[Verdict]:
+        places = range(len(cases))
+        compared = list(self._compare([(case.database, case.gold, case.predicted) for case in cases], False))
+        if self.plug_value:
+            self._plug(cases, compared)
+        kept = [one.equal for one in compared]
+        # Where no DISTINCT is dropped, both ways run the same text.
+        other = [place for place in places if _drops_distinct(cases[place])]
+        again = self._compare([(cases[p].database, cases[p].gold, cases[p].predicted) for p in other], True)
+        for place, one in zip(other, again, strict=True):
+            kept[place] = one.equal
+        suites = self._agree_on_suites(cases, compared)
+        for place, case in enumerate(cases):
+            one, gold = compared[place], self._gold(case)
+            narrow, full = _matches(case, gold)
+            yield Verdict(
+                category=one.category,
+                message=one.message,
+                hardness=gold.hardness,
+                ex=one.equal,
+                ex_keep_distinct=kept[place] and one.category != GOLD_FAILED,
+                em=narrow.exact,
+                em_semantic=full.exact,
+                ts=suites[place],
+                ms=round(one.milliseconds, 2),
+                time_ratio=self._time_ratio(case) if self.timings and one.equal else None,
+                features=gold.features,
+                tables=gold.tables,
+                components=narrow.components,
+                gold_result=one.gold,
+                predicted_result=one.predicted,
+            )
+
+    def _compare(self, pairs: Sequence[tuple[Path, str, str]], keep_distinct: bool) -> Iterator[_Compared]:
+        """Gold and prediction on one database each. Golds that were run before are not run again."""
+        golds = {
+            (self._digest(database), normalize(gold, keep_distinct)): database
+            for database, gold, _ in pairs
+            if database.is_file()
+        }
+        todo = [key for key in golds if key not in self._results]
+        results = dict(zip(todo, self.sandbox.map((golds[key], key[1]) for key in todo), strict=True))
+        results |= {key: self._results[key] for key in golds if key in self._results}
+        self._remember(results)
+        runnable = [(database, normalize(predicted, keep_distinct)) for database, _, predicted in pairs]
+        outcomes = self.sandbox.map(job for job in runnable if job[0].is_file() and job[1])
+        for (database, gold, predicted), (_, text) in zip(pairs, runnable, strict=True):
+            if not database.is_file():
+                yield _Compared(GOLD_FAILED, "no database file", 0.0, _cut(_EMPTY), _cut(_EMPTY))
+                continue
+            gold_outcome = results[self._digest(database), normalize(gold, keep_distinct)]
+            outcome = next(outcomes) if text else _EMPTY
+            category, message = _categorize(gold, predicted, gold_outcome, outcome)
+            yield _Compared(category, message, outcome.milliseconds, _cut(gold_outcome), _cut(outcome))
+        next(outcomes, None)  # its end, at which the sandbox has its workers back
+
+    def _remember(self, results: Mapping[tuple[str, str], Outcome]) -> None:
+        """Keeps results that the same query gives again, the oldest leaving first."""
+        for key, outcome in results.items():
+            if key not in self._results and outcome.category == "ok" and outcome.repeatable:
+                self._results[key] = outcome
+                self._cells += _cells(outcome)
+        while self._cells > REMEMBERED_CELLS:
+            self._cells -= _cells(self._results.pop(next(iter(self._results))))
+
+    def _digest(self, database: Path) -> str:
+        status = database.stat()
+        key = (database, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if key not in self._digests:
+            with database.open("rb") as file:
+                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digests[key]
+
+    def _plug(self, cases: Sequence[Case], compared: list[_Compared]) -> None:
+        for place, case in enumerate(cases):
+            if compared[place].category in ("correct", GOLD_FAILED, "no_sql"):
+                continue
+            texts = plug_values(normalize(case.gold), normalize(case.predicted))
+            for text in texts:
+                (one,) = self._compare([(case.database, case.gold, text)], False)
+                if one.equal:
+                    compared[place] = one
+                    break
+
+    def _agree_on_suites(self, cases: Sequence[Case], compared: Sequence[_Compared]) -> list[bool | None]:
+        """Whether gold and prediction agree on every other database too; None without a suite.
+
+        A database on which the gold itself fails says nothing and is passed over.
+        """
+        agree = [one.equal if case.suite else None for case, one in zip(cases, compared, strict=True)]
+        rest = [
+            (place, (database, case.gold, case.predicted))
+            for place, case in enumerate(cases)
+            if agree[place]
+            for database in case.suite
+        ]
+        for (place, _), one in zip(rest, self._compare([pair for _, pair in rest], False), strict=True):
+            agree[place] = agree[place] and (one.equal or one.category == GOLD_FAILED)
+        return agree
+
+    def _time_ratio(self, case: Case) -> float:
+        """Gold time to predicted time, as BIRD has it: the mean over runs, outliers of 3 sigma left out."""
+        jobs = [(case.database, normalize(sql)) for sql in (case.gold, case.predicted)] * self.timings
+        times = [outcome.milliseconds for outcome in self.sandbox.map(jobs)]
+        ratios = [gold / predicted for gold, predicted in zip(times[::2], times[1::2], strict=True)]
+        return trimmed_mean(ratios)
+
+    def _gold(self, case: Case) -> _Gold:
+        key = (case.gold, case.names)
+        if key not in self._golds:
+            narrow = _parsed(spider_sql.parse, case.gold, case.names) if case.names else None
+            full = _parsed(semantic.parse, case.gold, case.names)
+            told = narrow or full
+            found, tables = features(full) if full else ((), 0)
+            self._golds[key] = _Gold(classify(told) if told else "unknown", narrow, full, found, tables)
+        return self._golds[key]
+
+
+_EMPTY = Outcome("ok")
+
+
+def trimmed_mean(values: Sequence[float]) -> float:
+    """The mean of the values that are within three standard deviations of the mean of all."""
+    middle = statistics.fmean(values)
+    spread = statistics.pstdev(values)
+    near = [value for value in values if abs(value - middle) <= 3 * spread or math.isclose(value, middle)]
+    return statistics.fmean(near)
+
+
+def _drops_distinct(case: Case) -> bool:
+    return any(normalize(sql) != normalize(sql, keep_distinct=True) for sql in (case.gold, case.predicted))
+
+
+def _matches(case: Case, gold: _Gold) -> tuple[Match, Match]:
+    """Exact match by the narrow grammar, and by all of SQL."""
+    return _match(gold.narrow, case, spider_sql.parse), _match(gold.full, case, semantic.parse)
+
+
+def _match(gold: Query | None, case: Case, parse: Callable[[str, Names], Query]) -> Match:
+    if gold is None or case.names is None:
+        return Match(False, {})
+    return match(gold, _parsed(parse, case.predicted, case.names), case.names)
+
+
+def _parsed(parse: Callable[..., Query], sql: str, names: Names | None) -> Query | None:
+    try:
+        return parse(sql, names)
+    except ParseError:
+        return None
 
 
 def _categorize(gold: str, predicted: str, gold_outcome: Outcome, outcome: Outcome) -> tuple[str, str]:
@@ -82,11 +320,15 @@ def _categorize(gold: str, predicted: str, gold_outcome: Outcome, outcome: Outco
     return ("wrong_result" if outcome.rows else "empty"), ""
 
 
+def _cells(outcome: Outcome) -> int:
+    return 1 + len(outcome.rows) * len(outcome.columns)
+
+
 def _cut(outcome: Outcome) -> dict[str, Any]:
     """The first rows of a result, as JSON can hold them."""
     return {
         "columns": list(outcome.columns),
-        "rows": [[show_value(value) for value in row] for row in outcome.rows[:SHOWN_ROWS]],
+        "rows": show_rows(outcome.rows[:SHOWN_ROWS]),
         "row_count": len(outcome.rows),
     }
 
@@ -102,29 +344,3 @@ def show_value(value: Value) -> Value:
 
 def show_rows(rows: Iterable[Row]) -> list[list[Value]]:
     return [[show_value(value) for value in row] for row in rows]
-
-
-def summarize(predictions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Scores of prediction records (hardness, db_id, category): EX with its interval, in all and by group."""
-    counted = [item for item in predictions if item["category"] != GOLD_FAILED]
-    by_hardness = {level: [item for item in counted if item["hardness"] == level] for level in HARDNESS}
-    names = sorted({item["db_id"] for item in counted})
-    return {
-        **_share(counted),
-        "gold_failed": len(predictions) - len(counted),
-        "by_hardness": {level: _share(items) for level, items in by_hardness.items() if items},
-        "by_database": {name: _share([item for item in counted if item["db_id"] == name]) for name in names},
-        "categories": dict(Counter(item["category"] for item in predictions).most_common()),
-    }
-
-
-def _share(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    correct = sum(item["category"] == "correct" for item in items)
-    interval = wilson(correct, len(items))
-    return {
-        "questions": len(items),
-        "correct": correct,
-        "ex": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-    }

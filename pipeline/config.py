@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from data.errors import UsageError
+from eval.sandbox import Limits
 from prompts.context import ContextKind
 from prompts.describe import ForeignKeys
 from prompts.render import ORDERS, Order, Preset
@@ -130,7 +131,6 @@ class EvaluateSettings(Settings):
 
     batch_size: PositiveInt = 16
     max_new_tokens: PositiveInt = 128
-    keep_distinct: bool = False
 
 
 class SandboxSettings(Settings):
@@ -140,6 +140,10 @@ class SandboxSettings(Settings):
     memory_mb: PositiveInt = 512
     rows: PositiveInt = 100_000
     workers: PositiveInt | None = Field(None, description="one for each core if not given")
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(seconds=self.seconds, cpu_seconds=self.seconds, memory_mb=self.memory_mb, rows=self.rows)
 
 
 class ExportSettings(Settings):

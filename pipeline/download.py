@@ -32,7 +32,7 @@ def download_stage(origin: str | None = None) -> Stage:
         settings=lambda config: {"data": {"source": config.data.source}},
         inputs=_inputs,
         work=partial(download, origin=origin),
-        keeps=("processed",),
+        keeps=("processed", "suite"),
     )
 
 

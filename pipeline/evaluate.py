@@ -2,49 +2,54 @@
 
 Reads prompts, adapters and databases. The base model and each checkpoint answer the questions of
 `select` greedily; the checkpoint with the most right results is chosen (ties: the earlier one); then
-base and chosen answer `dev`. Writes `MODEL/predictions.jsonl` and `scores.json`, `selection.json` and
+base and chosen answer `dev`. Where the data set has test suites (`loraql suite`), TS is scored too. Writes `MODEL/predictions.jsonl` and `scores.json`, `selection.json` and
 `report.html`. What is already answered in a half-done folder is not asked again.
 """
 
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from data.spider import database_path
+from data.spider import database_file, database_path, find_tables, suite_files
+from eval.comparison import common, compare, judgement
 from eval.extract import extract_sql
-from eval.metrics import paired_difference
-from eval.report import write_report
-from eval.sandbox import Limits, Sandbox
-from eval.score import GOLD_FAILED, PROMPT_TOO_LONG, Judged, judge, summarize
+from eval.manifest import metric_manifest
+from eval.pool import Sandbox
+from eval.query import KnownNames
+from eval.report import Checkpoints, Run, write_report
+from eval.score import PROMPT_TOO_LONG, Case, Judge, Verdict
+from eval.summary import summarize
 from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config
 from pipeline.console import progress, say, table
 from pipeline.model import Generation, encode_prompts, generate, load_adapter, load_model, load_tokenizer, pick_dtype
-from pipeline.stage import BASE_MODEL, Stage, digest_files, read_json, read_jsonl, write_json
+from pipeline.stage import BASE_MODEL, Stage, digest_file, digest_files, read_json, read_jsonl, write_json
 
 BASE = "base"
+SUITE = "suite"  # beside the databases, where `loraql suite` writes
 
 
 def _inputs(config: Config) -> dict[str, str]:
     adapters = [path / "adapter_model.safetensors" for path in _checkpoints(config)]
     render = config.run / "render"
     root = config.data.folder / config.data.source
-    manifest = root / "manifest.json"
+    manifest, suites = root / "manifest.json", root / SUITE / "suite.json"
     databases = read_json(manifest)["outputs"] if manifest.is_file() else {}
     return {
         **digest_files(render / "select.jsonl", render / "dev.jsonl", *(adapters or [config.run / "train"])),
         **{name: output["sha256"] for name, output in databases.items() if name.endswith(".sqlite")},
+        **({str(suites): digest_file(suites)} if suites.is_file() else {}),
         BASE_MODEL: base_identity(config.model),
     }
 
 
 EVALUATE = Stage(
     name="evaluate",
-    version=1,
+    version=2,
     folder=lambda config: config.run / "evaluate",
     settings=lambda config: {
         "evaluate": config.evaluate.model_dump(mode="json"),
@@ -69,8 +74,7 @@ def evaluate(config: Config, folder: Path) -> None:
     dtype = pick_dtype(config.train.compute)
     say(f"  full-precision base ({dtype}) with adapters, greedy, at most {config.evaluate.max_new_tokens} new tokens")
     model = load_model(base, dtype=dtype)
-    limits = Limits(config.sandbox.seconds, config.sandbox.memory_mb, config.sandbox.rows)
-    with Sandbox(limits, config.sandbox.workers) as sandbox:
+    with Sandbox(config.sandbox.limits, config.sandbox.workers) as sandbox:
         scorer = _Scorer(config, folder, tokenizer, sandbox)
         on = config.selection.on
         for split in dict.fromkeys([on, "dev"]):
@@ -85,7 +89,7 @@ def evaluate(config: Config, folder: Path) -> None:
             adapted.set_adapter(path.name)
             results[path.name] = scorer.score(path.name, adapted, on, questions[on])
         names = list(results)
-        chosen = max(names, key=lambda name: (results[name]["correct"], -names.index(name)))
+        chosen = max(names, key=lambda name: (results[name]["ex"], -names.index(name)))
         adapted.set_adapter(chosen)
         scorer.score(chosen, adapted, "dev", questions["dev"])
     selection = _selection(config, folder, names, chosen)
@@ -102,8 +106,10 @@ class _Scorer:
     """Answers and judges one split with one model at a time, into that model's folder."""
 
     def __init__(self, config: Config, folder: Path, tokenizer: Any, sandbox: Sandbox) -> None:
-        self._config, self._folder, self._tokenizer, self._sandbox = config, folder, tokenizer, sandbox
+        self._config, self._folder, self._tokenizer = config, folder, tokenizer
         self._root = config.data.folder / config.data.source
+        self._tables = find_tables(self._root)
+        self._judge, self._names = Judge(sandbox), KnownNames(self._tables)
 
     def score(self, name: str, model: Any, split: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
         """The scores of one split, also kept in `scores.json`."""
@@ -119,7 +125,7 @@ class _Scorer:
         ):
 
             def keep(batch: list[tuple[int, Generation]]) -> None:
-                for record in self._judge([(todo[place], generation) for place, generation in batch], split):
+                for record in self._records([(todo[place], generation) for place, generation in batch], split):
                     file.write(json.dumps(record, ensure_ascii=False) + "\n")
                 file.flush()
                 advance(len(batch))
@@ -135,20 +141,15 @@ class _Scorer:
             )
         return self._summarize(name, path, split, lines, time.perf_counter() - start)
 
-    def _judge(self, batch: Sequence[tuple[dict[str, Any], Generation]], split: str) -> list[dict[str, Any]]:
+    def _records(self, batch: Sequence[tuple[dict[str, Any], Generation]], split: str) -> list[dict[str, Any]]:
         queries = [extract_sql(generation.text) for _, generation in batch]
-        # select's databases are training databases: both splits keep them in the same folder.
-        cases = [
-            (database_path(self._root, "dev", line["db_id"]), line["completion"], sql)
-            for (line, _), sql in zip(batch, queries, strict=True)
-        ]
-        judged = judge(self._sandbox, cases, self._config.evaluate.keep_distinct)
+        cases = [self._case(line, sql) for (line, _), sql in zip(batch, queries, strict=True)]
+        verdicts = self._judge.verdicts(cases)
         return [
             {
                 "id": line["id"],
                 "split": split,
                 "db_id": line["db_id"],
-                "hardness": line["hardness"],
                 "question": line["question"],
                 "prompt_digest": line["prompt_digest"],
                 "text": generation.text,
@@ -156,10 +157,20 @@ class _Scorer:
                 "ended": generation.ended,
                 "gold": line["completion"],
                 "sql": sql,
-                **_verdict(verdict, generation).record(),
+                **_explained(verdict, generation).record(),
             }
-            for (line, generation), sql, verdict in zip(batch, queries, judged, strict=True)
+            for (line, generation), sql, verdict in zip(batch, queries, verdicts, strict=True)
         ]
+
+    def _case(self, line: dict[str, Any], sql: str) -> Case:
+        database = self._database(line["db_id"])
+        return Case(database, line["completion"], sql, self._names.get(database), suite_files(database))
+
+    def _database(self, name: str) -> Path:
+        """The database, in the folder of its test suite if it has one."""
+        in_suite = database_file(self._root / SUITE, name)
+        # select's databases are training databases: both splits keep them in the same folder.
+        return in_suite if in_suite.is_file() else database_path(self._root, "dev", name)
 
     def _summarize(
         self, name: str, path: Path, split: str, lines: list[dict[str, Any]], seconds: float
@@ -177,14 +188,21 @@ class _Scorer:
         kept = path.with_name("scores.json")
         everything: dict[str, Any] = read_json(kept) if kept.is_file() else {"model": name, "splits": {}}
         spent = everything["splits"].get(split, {}).get("seconds", 0.0)
-        everything["splits"][split] = scores | {"seconds": round(spent + seconds, 1)}
+        manifest = metric_manifest(
+            golds=((line["db_id"], line["completion"]) for line in lines),
+            databases={line["db_id"]: self._database(line["db_id"]) for line in lines},
+            limits=self._config.sandbox.limits,
+            foreign_keys=digest_file(self._tables) if self._tables else "sqlite",
+            decoding={"greedy": True, "max_new_tokens": self._config.evaluate.max_new_tokens},
+        )
+        everything["splits"][split] = scores | {"seconds": round(spent + seconds, 1), "manifest": manifest}
         write_json(kept, everything)
         if scores["gold_failed"]:
             say(f"  {scores['gold_failed']} gold queries of {split} failed and are not counted")
         return scores
 
 
-def _verdict(verdict: Judged, generation: Generation) -> Judged:
+def _explained(verdict: Verdict, generation: Generation) -> Verdict:
     """The verdict, under a category of its own where the question was never asked."""
     if not generation.too_long:
         return verdict
@@ -206,39 +224,36 @@ def _selection(config: Config, folder: Path, names: list[str], chosen: str) -> d
     """What was chosen, on which split, and how far the chosen one is from the base on dev."""
     on = config.selection.on
     candidates = {name: read_json(folder / name / "scores.json")["splits"][on] for name in names}
-    before, after = _verdicts(folder, BASE), _verdicts(folder, chosen)
-    both = [key for key in before if key in after]
-    difference = paired_difference([before[key] for key in both], [after[key] for key in both], config.seed)
     return {
         "chosen": chosen,
         "on": on,
         "candidates": {
-            name: {key: scores[key] for key in ("questions", "correct", "ex", "low", "high")}
-            for name, scores in candidates.items()
+            name: {key: scores[key] for key in ("n", "ex", "em", "intervals")} for name, scores in candidates.items()
         },
-        "dev_gain": asdict(difference),
+        "dev_gain": compare(common(_dev(folder, BASE), _dev(folder, chosen)), config.seed),
     }
 
 
-def _verdicts(folder: Path, name: str) -> dict[str, bool]:
-    """Right or wrong by question of dev, where the gold ran."""
-    records = read_jsonl(folder / name / "predictions.jsonl")
-    return {
-        item["id"]: item["correct"] for item in records if item["split"] == "dev" and item["category"] != GOLD_FAILED
-    }
+def _dev(folder: Path, name: str) -> list[dict[str, Any]]:
+    """A model's answers to the questions of dev."""
+    return [item for item in read_jsonl(folder / name / "predictions.jsonl") if item["split"] == "dev"]
 
 
 def _write_report(config: Config, folder: Path, selection: dict[str, Any]) -> None:
-    names = [BASE, *selection["candidates"]]
+    chosen = selection["chosen"]
+    scores = {name: read_json(folder / name / "scores.json")["splits"] for name in (BASE, *selection["candidates"])}
     write_report(
         folder / "report.html",
-        name=config.name,
-        scores={name: read_json(folder / name / "scores.json")["splits"] for name in names},
-        predictions={name: read_jsonl(folder / name / "predictions.jsonl") for name in (BASE, selection["chosen"])},
-        selection=selection,
+        title=f"{config.name}: evaluation",
+        runs=[
+            Run(label, _dev(folder, name), scores[name]["dev"])
+            for name, label in ((BASE, "base model"), (chosen, chosen))
+        ],
+        comparison=selection["dev_gain"],
+        checkpoints=Checkpoints(scores, chosen, selection["on"]),
         losses=read_jsonl(config.run / "train" / "metrics.jsonl"),
         config=config.dump(),
-        keep_distinct=config.evaluate.keep_distinct,
+        manifest=scores[chosen]["dev"]["manifest"],
     )
 
 
@@ -253,13 +268,16 @@ def show_scores(folder: Path) -> None:
         rows.append([label, *cells, sum(scores["seconds"] for scores in splits.values())])
     splits_shown = [f"EX % on {split} [95%]" for split in dict.fromkeys([selection["on"], "dev"])]
     table("Execution accuracy", ["model", *splits_shown, "seconds"], rows)
-    gain = selection["dev_gain"]
+    gain = selection["dev_gain"]["ex"]
     say(
-        f"  chosen against base on dev: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+        f"  chosen against base on dev: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
+        f"{gain['won']} won, {gain['lost']} lost, {judgement(gain)}"
     )
 
 
 def _cell(scores: dict[str, Any] | None) -> str:
     if scores is None:
         return "-"
-    return f"{100 * scores['ex']:.1f} [{100 * scores['low']:.1f}, {100 * scores['high']:.1f}]  {scores['correct']}/{scores['questions']}"
+    interval = scores["intervals"]["ex"]
+    low, high = 100 * interval["low"], 100 * interval["high"]
+    return f"{100 * interval['value']:.1f} [{low:.1f}, {high:.1f}]  {scores['ex']}/{scores['n']}"

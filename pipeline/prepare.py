@@ -12,7 +12,9 @@ from data.errors import UserError
 from data.examples import UNVERIFIED_GOLD, USABLE_GOLD, Example, write_csv
 from data.spider import FILES, Question, Schemas, database_path, read_split
 from eval.hardness import HARDNESS, hardness
-from eval.sandbox import Limits, Outcome, Sandbox
+from eval.pool import Sandbox
+from eval.query import KnownNames, Names
+from eval.sandbox import Outcome
 from eval.verdict import normalize
 from pipeline.config import Config
 from pipeline.console import progress, say, table
@@ -33,7 +35,7 @@ def _inputs(config: Config) -> dict[str, str]:
 
 PREPARE = Stage(
     name="prepare",
-    version=1,
+    version=2,
     folder=lambda config: config.data.folder / config.data.source / "processed",
     settings=lambda config: {"sandbox": config.sandbox.model_dump(mode="json", exclude={"workers"})},
     inputs=_inputs,
@@ -45,14 +47,14 @@ def prepare(config: Config, folder: Path) -> None:
     """Writes one CSV a split and the statistics."""
     root = config.data.folder / config.data.source
     schemas = Schemas(root)
+    names = KnownNames(None)
     examples: list[Example] = []
     broken: list[dict[str, str]] = []
-    limits = Limits(config.sandbox.seconds, config.sandbox.memory_mb, config.sandbox.rows)
     questions = [question for split in FILES for question in read_split(root, split)]
     if not questions:
         raise UserError(f"{root}: holds no questions; run `loraql download {config.data.source}`")
     with (
-        Sandbox(limits, config.sandbox.workers) as sandbox,
+        Sandbox(config.sandbox.limits, config.sandbox.workers) as sandbox,
         progress("running gold queries", len(questions)) as advance,
     ):
         runnable = [question for question in questions if _database(root, question).is_file()]
@@ -60,7 +62,7 @@ def prepare(config: Config, folder: Path) -> None:
         for question in questions:
             outcome = next(outcomes) if _database(root, question).is_file() else None
             status = _status(outcome)
-            examples.append(_example(question, status, schemas))
+            examples.append(_example(question, status, schemas, names.get(_database(root, question))))
             if status not in USABLE_GOLD:
                 broken.append(_listed(question, status, outcome))
             advance()
@@ -85,7 +87,7 @@ def _status(outcome: Outcome | None) -> str:
     return outcome.category
 
 
-def _example(question: Question, status: str, schemas: Schemas) -> Example:
+def _example(question: Question, status: str, schemas: Schemas, names: Names | None) -> Example:
     schema = describe(schemas.get(question.split, question.db_id))
     return Example(
         question=question.question,
@@ -93,7 +95,7 @@ def _example(question: Question, status: str, schemas: Schemas) -> Example:
         query=question.query,
         db_id=question.db_id,
         split=question.split,
-        hardness=hardness(question.query),
+        hardness=hardness(question.query, names),
         gold=status,
         id=question.id,
     )

@@ -14,7 +14,9 @@ from conftest import small_spider
 from data import embedded
 
 Loraql = Callable[..., str]
-COMMANDS = ["download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "status"]
+COMMANDS = [
+    "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "score", "compare", "suite", "status",
+]  # fmt: skip
 
 
 def test_the_commands_are_these(loraql: Loraql) -> None:

@@ -1,5 +1,6 @@
 """What README and docs say is so: their commands run, their links and files are there."""
 
+import json
 import re
 import shlex
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import small_spider
+from test_cli import COMMANDS
 
 from pipeline.config import Config, Settings
 
@@ -38,6 +40,11 @@ def test_every_command_of_a_page_runs(
     loraql("run", "sample")
     if page.name != "spider.md":
         loraql("download", "spider", "--from", "spider_data.zip")
+    questions = json.loads(Path("data/raw/sample/dev.json").read_text(encoding="utf-8"))
+    Path("dev_gold.sql").write_text(
+        "".join(f"{item['query']}\t{item['db_id']}\n" for item in questions), encoding="utf-8"
+    )
+    Path("predicted.sql").write_text("".join(f"{item['query']}\n" for item in questions), encoding="utf-8")
     for command in commands(page):
         words = shlex.split(command)
         program = Path(words[0]).name
@@ -51,7 +58,7 @@ def test_every_command_of_a_page_runs(
 
 def test_every_command_is_documented() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in ("download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "status"):
+    for name in COMMANDS:
         assert f"`loraql {name}`" in text
 
 

@@ -43,11 +43,12 @@ def test_the_line_runs_to_the_end_and_then_has_nothing_to_do(loraql: Loraql, rec
         "prompt_digest",
         "text",
         "sql",
-        "correct",
+        "ex",
+        "em",
         "category",
         "gold_result",
         "predicted_result",
-        "milliseconds",
+        "ms",
     } <= set(prediction)
     chosen = json.loads(Path("runs/tiny/evaluate/selection.json").read_text(encoding="utf-8"))["chosen"]
     assert {line["split"] for line in lines(f"runs/tiny/evaluate/{chosen}/predictions.jsonl")} == {"select", "dev"}

@@ -14,7 +14,8 @@ from data.errors import UserError
 from data.schema import read_sqlite
 from data.spider import Question, database_path, find_root, read_split
 from eval.hardness import hardness
-from eval.sandbox import Limits, Sandbox
+from eval.pool import Sandbox
+from eval.sandbox import Limits
 from eval.verdict import normalize
 
 SOURCE = Path(__file__).parents[1] / "data" / "sample"

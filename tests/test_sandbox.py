@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.sandbox import KILL_GRACE_SECONDS, Limits, Sandbox
+from eval.pool import KILL_GRACE_SECONDS, Sandbox
+from eval.sandbox import Limits
 
 LIMITS = Limits(seconds=0.4, memory_mb=64, rows=10_000, result_mb=4, cell_kb=256)
 SLACK_SECONDS = 1.5  # for a busy machine, on top of the limit and the grace before the kill

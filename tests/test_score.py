@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from eval.metrics import wilson
-from eval.sandbox import Limits, Sandbox
-from eval.score import CATEGORIES, SHOWN_ROWS, judge, show_rows, show_value, summarize
+from data.schema import read_sqlite
+from eval.pool import Sandbox
+from eval.query import Names
+from eval.sandbox import Limits
+from eval.score import CATEGORIES, SHOWN_ROWS, Case, Judge, Verdict, show_rows, show_value, trimmed_mean
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,8 @@ def sandbox() -> Iterator[Sandbox]:
         ("SELECT id FROM pet", "SELECT id FROM pets", "no_such_table"),
         ("SELECT id FROM pet", "SELECT name FROM pet", "no_such_column"),
         ("SELECT id FROM pet", "DELETE FROM pet", "refused"),
-        ("SELECT id FROM pet WHERE age > 9", ";", "refused"),
+        ("SELECT id FROM pet WHERE age > 9", ";", "correct"),  # no statement, no rows
+        ("SELECT id FROM pet", ";", "empty"),
         ("SELECT id FROM pet", "SELECT sleep(1)", "error"),
         ("SELECT id FROM pet", "SELECT a.id FROM pet a, pet b, pet c, pet d", "too_large"),
         ("SELECT id FROM pet", "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r", "timeout"),
@@ -60,36 +63,138 @@ def sandbox() -> Iterator[Sandbox]:
 def test_a_prediction_has_its_category(
     sandbox: Sandbox, database: Path, gold: str, predicted: str, category: str
 ) -> None:
-    (judged,) = judge(sandbox, [(database, gold, predicted)])
-    assert judged.category == category
+    (verdict,) = Judge(sandbox).verdicts([Case(database, gold, predicted)])
+    assert verdict.category == category
     assert category in CATEGORIES
+    assert verdict.ex == (category == "correct")
+
+
+def verdicts(sandbox: Sandbox, *cases: Case) -> list[Verdict]:
+    return list(Judge(sandbox).verdicts(cases))
 
 
 def test_distinct_counts_where_it_is_kept(sandbox: Sandbox, database: Path) -> None:
-    case = (database, "SELECT DISTINCT kind FROM pet", "SELECT kind FROM pet")
-    assert [next(judge(sandbox, [case], keep)).category for keep in (False, True)] == ["correct", "wrong_result"]
+    (one,) = verdicts(sandbox, Case(database, "SELECT DISTINCT kind FROM pet", "SELECT kind FROM pet"))
+    assert (one.ex, one.ex_keep_distinct) == (True, False)
+    (one,) = verdicts(sandbox, Case(database, "SELECT DISTINCT kind FROM pet", "SELECT kind FROM pet GROUP BY kind"))
+    assert (one.ex, one.ex_keep_distinct) == (False, True)
 
 
 def test_verdicts_come_in_the_order_of_the_cases(sandbox: Sandbox, database: Path) -> None:
     gold = "SELECT id FROM pet WHERE age = 3"
-    predicted = [gold, "SELEC", "", "SELECT 9", gold]
-    verdicts = judge(sandbox, [(database, gold, sql) for sql in predicted])
-    assert [verdict.category for verdict in verdicts] == ["correct", "syntax", "no_sql", "wrong_result", "correct"]
+    predicted = [gold, "SELEC", "", "SELECT 9", gold] * 60
+    found = verdicts(sandbox, *(Case(database, gold, sql) for sql in predicted))
+    assert [one.category for one in found] == ["correct", "syntax", "no_sql", "wrong_result", "correct"] * 60
 
 
 def test_a_failed_gold_says_why(sandbox: Sandbox, database: Path) -> None:
-    (judged,) = judge(sandbox, [(database, "SELECT nope FROM pet", "SELECT 1")])
-    assert judged.message == "no_such_column: no such column: nope"
+    (one,) = verdicts(sandbox, Case(database, "SELECT nope FROM pet", "SELECT 1"))
+    assert one.message == "no_such_column: no such column: nope"
+
+
+def test_a_missing_database_is_a_failed_gold(sandbox: Sandbox, database: Path) -> None:
+    found = verdicts(
+        sandbox, Case(database.with_name("gone.sqlite"), "SELECT 1", "SELECT 1"), Case(database, "SELECT 1", "SELECT 1")
+    )
+    assert [(one.category, one.message, one.ex) for one in found] == [
+        ("gold_failed", "no database file", False),
+        ("correct", "", True),
+    ]
+
+
+def test_exact_match_needs_the_names_of_the_database(sandbox: Sandbox, database: Path) -> None:
+    gold, spelled = "SELECT kind FROM pet WHERE age > 3", "SELECT p.kind FROM pet p WHERE p.age>3"
+    names = Names(read_sqlite(database))
+    found = verdicts(sandbox, *(Case(database, gold, sql, known) for sql in (gold, spelled) for known in (names, None)))
+    assert [(one.em, one.em_semantic) for one in found] == [(True, True), (False, False), (False, True), (False, False)]
+    assert {one.hardness for one in found} == {"easy"}
+    assert found[1].components == {}
+
+
+def test_a_test_suite_wants_agreement_on_every_database(sandbox: Sandbox, database: Path, tmp_path: Path) -> None:
+    other, useless = tmp_path / "fuzz-01.sqlite", tmp_path / "fuzz-02.sqlite"
+    for path, rows in ((other, "(1, 'dog', 6)"), (useless, None)):
+        connection = sqlite3.connect(path)
+        if rows:
+            connection.executescript(
+                f"CREATE TABLE pet (id INTEGER PRIMARY KEY, kind TEXT, age INT); INSERT INTO pet VALUES {rows};"
+            )
+        else:
+            connection.executescript("CREATE TABLE other (id)")  # the gold fails here, which says nothing
+        connection.close()
+    gold, lucky, wrong = "SELECT id FROM pet WHERE age > 5", "SELECT id FROM pet WHERE age >= 7", "SELECT id FROM pet"
+    suite = (other, useless)
+    found = verdicts(sandbox, *(Case(database, gold, sql, suite=suite) for sql in (gold, lucky, wrong)))
+    assert [(one.ex, one.ts) for one in found] == [(True, True), (True, False), (False, False)]
+    (plain,) = verdicts(sandbox, Case(database, gold, lucky))
+    assert plain.ts is None
+    assert "ts" not in plain.record()
+
+
+def test_what_is_remembered_of_golds_cannot_lie(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "changing.sqlite"
+
+    def fill(value: int) -> None:
+        path.unlink(missing_ok=True)
+        connection = sqlite3.connect(path)
+        connection.executescript(f"CREATE TABLE t (a); INSERT INTO t VALUES ({value});")
+        connection.close()
+
+    judge = Judge(sandbox)
+    seen = []
+    for value in (1, 2, 1):
+        fill(value)
+        (one,) = judge.verdicts([Case(path, "SELECT a FROM t", "SELECT 1")])
+        seen.append((one.category, one.gold_result["rows"]))
+    assert seen == [("correct", [[1]]), ("wrong_result", [[2]]), ("correct", [[1]])]
+
+
+def test_a_gold_that_changes_by_itself_is_run_anew(sandbox: Sandbox, database: Path) -> None:
+    judge = Judge(sandbox)
+    case = Case(database, "SELECT random()", "SELECT 1")
+    shown = [next(judge.verdicts([case])).gold_result["rows"][0][0] for _ in range(4)]
+    assert len(set(shown)) == 4
+    # The same text is not the same result: gold and prediction run apart.
+    assert [one.category for one in judge.verdicts([Case(database, "SELECT random()", "SELECT random()")])] == [
+        "wrong_result"
+    ]
+
+
+def test_gold_values_may_stand_in_for_predicted_ones(sandbox: Sandbox, database: Path) -> None:
+    gold = "SELECT id FROM pet WHERE kind = 'dog' AND age > 2"
+    cases = [
+        Case(database, gold, 'SELECT id FROM pet WHERE kind = "dogs" AND age > 0'),
+        Case(database, gold, "SELECT id FROM pet WHERE age > 2 OR kind != 'x'"),
+        Case(database, gold, "SELECT id FROM pets WHERE age > 1"),
+    ]
+    assert [one.category for one in verdicts(sandbox, *cases)] == ["empty", "wrong_result", "no_such_table"]
+    plugged = list(Judge(sandbox, plug_value=True).verdicts(cases))
+    assert [one.category for one in plugged] == ["correct", "wrong_result", "no_such_table"]
+
+
+def test_timings_compare_right_predictions_with_their_golds(sandbox: Sandbox, database: Path) -> None:
+    slow = "SELECT count(*) FROM pet a, pet b, pet c, pet d, pet e"
+    judge = Judge(sandbox, timings=5)
+    fast, wrong = judge.verdicts([Case(database, slow, "SELECT 16807"), Case(database, slow, "SELECT 1")])
+    assert fast.time_ratio is not None
+    assert fast.time_ratio > 1
+    assert wrong.time_ratio is None
+
+
+def test_an_outlier_is_left_out_of_a_mean() -> None:
+    assert trimmed_mean([1.0] * 20 + [100.0]) == 1.0
+    assert trimmed_mean([2.0, 2.0]) == 2.0
+    assert trimmed_mean([1.0, 3.0]) == 2.0
 
 
 def test_results_are_shown_by_their_first_rows(sandbox: Sandbox, database: Path) -> None:
-    (judged,) = judge(sandbox, [(database, "SELECT id, x'00FF' AS raw FROM pet", "SELECT nope FROM pet")])
-    assert judged.gold_result == {
+    (one,) = verdicts(sandbox, Case(database, "SELECT id, x'00FF' AS raw FROM pet", "SELECT nope FROM pet"))
+    assert one.gold_result == {
         "columns": ["id", "raw"],
         "rows": [[number, "<2 bytes>"] for number in range(1, SHOWN_ROWS + 1)],
         "row_count": 7,
     }
-    assert judged.predicted_result == {"columns": [], "rows": [], "row_count": 0}
+    assert one.predicted_result == {"columns": [], "rows": [], "row_count": 0}
 
 
 @pytest.mark.parametrize(
@@ -99,40 +204,3 @@ def test_results_are_shown_by_their_first_rows(sandbox: Sandbox, database: Path)
 def test_a_cell_is_cut_for_people(value: Any, shown: Any) -> None:
     assert show_value(value) == shown
     assert show_rows([(value, 1)]) == [[shown, 1]]
-
-
-def record(category: str, hardness: str = "easy", db_id: str = "pets") -> dict[str, str]:
-    return {"category": category, "hardness": hardness, "db_id": db_id}
-
-
-def test_scores_count_what_is_right_in_all_and_by_group() -> None:
-    scores = summarize(
-        [record("correct"), record("correct", "hard"), record("syntax", "hard", "shop"), record("no_sql", "extra", "shop")]
-    )  # fmt: skip
-    assert (scores["questions"], scores["correct"], scores["ex"], scores["gold_failed"]) == (4, 2, 0.5, 0)
-    assert (scores["low"], scores["high"]) == (wilson(2, 4).low, wilson(2, 4).high)
-    assert {level: share["ex"] for level, share in scores["by_hardness"].items()} == {
-        "easy": 1,
-        "hard": 0.5,
-        "extra": 0,
-    }
-    assert {name: share["correct"] for name, share in scores["by_database"].items()} == {"pets": 2, "shop": 0}
-    assert scores["categories"] == {"correct": 2, "syntax": 1, "no_sql": 1}
-
-
-def test_hardness_goes_from_easy_to_unknown() -> None:
-    levels = ["unknown", "extra", "easy", "hard", "medium"]
-    assert list(summarize([record("syntax", level) for level in levels])["by_hardness"]) == [
-        "easy", "medium", "hard", "extra", "unknown",
-    ]  # fmt: skip
-
-
-def test_a_failed_gold_is_named_and_left_out_of_the_denominator() -> None:
-    scores = summarize([record("correct"), record("gold_failed"), record("gold_failed", "hard", "shop")])
-    assert (scores["questions"], scores["ex"], scores["gold_failed"]) == (1, 1.0, 2)
-    assert list(scores["by_database"]) == ["pets"]
-    assert scores["categories"]["gold_failed"] == 2
-
-
-def test_nothing_to_score_is_no_crash() -> None:
-    assert summarize([])["questions"] == summarize([record("gold_failed")])["questions"] == 0

@@ -1,0 +1,226 @@
+"""The caller's side of the sandbox: a pool of worker processes that run `eval/sandbox.py`.
+
+Gives each worker queries ahead of time and takes their outcomes in order. A worker that dies or outstays
+its time is killed and replaced; only its query is lost.
+"""
+
+import itertools
+import json
+import os
+import queue
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from eval import sandbox
+from eval.sandbox import MAX_SQL_BYTES, Category, Limits, Outcome
+
+KILL_GRACE_SECONDS = 1.0
+# What a worker may have waiting: its pipe holds 64 KiB, so that sending never has to wait for it.
+QUEUED_QUERIES = 16
+QUEUED_BYTES = 32_768
+# How far workers may run ahead of the outcome that the caller waits for, and what may be held meanwhile.
+AHEAD = 512
+AHEAD_BYTES = 64 * 2**20
+
+
+class Sandbox:
+    """A pool of worker processes; use it as a context manager. Safe to call from several threads."""
+
+    def __init__(self, limits: Limits | None = None, workers: int | None = None) -> None:
+        self.limits = limits or Limits()
+        self.workers = workers or os.cpu_count() or 1
+        self._idle: queue.Queue[_Worker | None] = queue.Queue()
+        for _ in range(self.workers):
+            self._idle.put(None)  # started when first needed
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while not self._idle.empty():
+            worker = self._idle.get()
+            if worker:
+                worker.stop()
+
+    def run(self, database: Path, sql: str) -> Outcome:
+        """Runs one query on one SQLite file. Never raises for anything that the query does."""
+        (outcome,) = self._drive([(database, sql)], workers=1)
+        return outcome
+
+    def map(self, jobs: Iterable[tuple[Path, str]]) -> Iterator[Outcome]:
+        """Runs (database, query) jobs on all idle workers; outcomes in the order of the jobs."""
+        return self._drive(jobs, self.workers)
+
+    def _drive(self, jobs: Iterable[tuple[Path, str]], workers: int) -> Iterator[Outcome]:
+        """Keeps each worker's queue filled and gives outcomes in order, in the caller's own thread.
+
+        The workers go on while the caller does something else between two outcomes.
+        """
+        todo = enumerate(jobs)
+        again: deque[tuple[int, tuple[Path, str]]] = deque()  # lost with a worker that another query killed
+        done: dict[int, tuple[Outcome, int]] = {}
+        pool = self._take(workers)
+        try:
+            for wanted in itertools.count():
+                while wanted not in done:
+                    held = sum(size for _, size in done.values())
+                    for place, worker in enumerate(pool):
+                        if not worker.alive:
+                            again.extend(worker.lost)
+                            worker.stop()
+                            pool[place] = worker = _Worker(self.limits)
+                        while worker.has_room and (again or (len(done) < AHEAD and held < AHEAD_BYTES)):
+                            job = again.popleft() if again else next(todo, None)
+                            if job is None:
+                                break
+                            worker.send(*job)
+                    busy = [worker for worker in pool if worker.waiting]
+                    if not busy:
+                        return
+                    if held >= AHEAD_BYTES:
+                        busy = [worker for worker in busy if wanted in worker.numbers] or busy
+                    for worker in _ready(busy):
+                        done.update(worker.receive())
+                yield done.pop(wanted)[0]
+        finally:
+            for worker in pool:
+                usable = worker.alive and not worker.waiting
+                if not usable:
+                    worker.stop()
+                self._idle.put(worker if usable else None)
+
+    def _take(self, most: int) -> "list[_Worker]":
+        """At least one worker, waiting for it if all are busy; more only if they are idle."""
+        slots = [self._idle.get()]
+        while len(slots) < most:
+            try:
+                slots.append(self._idle.get_nowait())
+            except queue.Empty:
+                break
+        return [worker or _Worker(self.limits) for worker in slots]
+
+
+def _ready(busy: "list[_Worker]") -> "list[_Worker]":
+    """The workers that have written something or are out of time, waiting for the first."""
+    if any(not worker.alive for worker in busy):
+        return [worker for worker in busy if not worker.alive]
+    with selectors.DefaultSelector() as selector:
+        for worker in busy:
+            selector.register(worker.pipe, selectors.EVENT_READ, worker)
+        first = min(worker.deadline for worker in busy)
+        events = selector.select(max(first - time.perf_counter(), 0))
+    written = [key.data for key, _ in events]
+    return written or [worker for worker in busy if worker.deadline <= time.perf_counter()]
+
+
+class _Worker:
+    """The caller's end of one worker process, with the queries that it was sent and has not answered."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.alive = True
+        self.waiting: deque[tuple[int, tuple[Path, str], int]] = deque()
+        self._limits, self._bytes, self._chunks, self._started = limits, 0, list[bytes](), 0.0
+        # -I -S: no environment, no site packages, no current folder on the path.
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(asdict(limits))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C reaches the caller alone
+        )
+        assert self._process.stdin and self._process.stdout
+        self._input, self.pipe = self._process.stdin, self._process.stdout.fileno()
+
+    @property
+    def has_room(self) -> bool:
+        return self.alive and (not self.waiting or (len(self.waiting) < QUEUED_QUERIES and self._bytes < QUEUED_BYTES))
+
+    @property
+    def deadline(self) -> float:
+        """When the query that it is busy with has to be answered."""
+        return self._started + self._limits.seconds + KILL_GRACE_SECONDS
+
+    @property
+    def lost(self) -> list[tuple[int, tuple[Path, str]]]:
+        return [(number, job) for number, job, _ in self.waiting]
+
+    @property
+    def numbers(self) -> set[int]:
+        return {number for number, _, _ in self.waiting}
+
+    def send(self, number: int, job: tuple[Path, str]) -> None:
+        database, sql = job
+        # A longer text would only be refused there; a piece of it is refused in the same way.
+        request = json.dumps({"database": str(database.absolute()), "sql": sql[: MAX_SQL_BYTES + 1]}).encode() + b"\n"
+        if not self.waiting:
+            self._started = time.perf_counter()
+        self.waiting.append((number, job, len(request)))
+        self._bytes += len(request)
+        view = memoryview(request)
+        try:
+            while view:
+                view = view[self._input.write(view) or 0 :]
+        except OSError:
+            pass  # it is gone, which the next read tells
+
+    def receive(self) -> Iterator[tuple[int, tuple[Outcome, int]]]:
+        """The outcomes that have come in, with their bytes; one that says why, if the worker is late or gone."""
+        if self.deadline <= time.perf_counter() and not self._readable():
+            yield self._give_up("timeout", "stopped: over the time limit")
+            return
+        chunk = os.read(self.pipe, 1 << 20)
+        self._chunks.append(chunk)
+        if not chunk:
+            if self._process.wait() == -signal.SIGXCPU:
+                yield self._give_up("cpu", "stopped: over the limit of processor time")
+            else:
+                yield self._give_up("crashed", "the worker process died")
+        elif b"\n" in chunk:
+            *lines, rest = b"".join(self._chunks).split(b"\n")
+            self._chunks = [rest]
+            for line in lines:
+                yield self._answered(_decode(line), len(line))
+        # JSON writes a byte of text or blob in six characters at the most.
+        elif sum(map(len, self._chunks)) > 8 * self._limits.result_mb * 2**20:
+            yield self._give_up("crashed", "the worker process wrote more than a result may hold")
+
+    def _readable(self) -> bool:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.pipe, selectors.EVENT_READ)
+            return bool(selector.select(0))
+
+    def _answered(self, outcome: Outcome, size: int) -> tuple[int, tuple[Outcome, int]]:
+        number, _, sent = self.waiting.popleft()
+        self._bytes -= sent
+        self._started = time.perf_counter()
+        if outcome.category == "memory":  # what it still holds is not known: the next query gets a fresh one
+            self.alive = False
+        return number, (outcome, size)
+
+    def _give_up(self, category: Category, message: str) -> tuple[int, tuple[Outcome, int]]:
+        self.alive = False
+        number, _, _ = self.waiting.popleft()
+        milliseconds = 1000 * (time.perf_counter() - self._started)
+        return number, (Outcome(category, milliseconds=milliseconds, message=message), 0)
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def _decode(line: bytes) -> Outcome:
+    reply = json.loads(line)
+    rows = reply.pop("rows")
+    if reply.pop("blobs"):
+        rows = [[bytes.fromhex(cell["hex"]) if isinstance(cell, dict) else cell for cell in row] for row in rows]
+    return Outcome(rows=tuple(map(tuple, rows)), columns=tuple(reply.pop("columns")), **reply)

@@ -1,0 +1,278 @@
+"""A distilled test suite: few databases that tell a gold query from its neighbours.
+
+Reads one database and its gold queries; writes the fuzzed databases that are worth keeping beside it.
+One database lets wrong queries pass that happen to return the same rows; several leave less to chance.
+Golds and neighbours run in the sandbox and are compared as scoring compares. Source: Zhong et al.
+(2020), "Semantic Evaluation for Text-to-SQL with Distilled Test Suites".
+"""
+
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data.schema import Schema, read_sqlite
+from eval.facts import Facts, facts
+from eval.fuzz import fuzz
+from eval.neighbours import neighbours, rewritten
+from eval.pool import Sandbox
+from eval.sandbox import Outcome
+from eval.source import Source, read_source
+from eval.verdict import is_ordered, normalize, same_result
+
+ACCIDENTS = ("timeout", "crashed")  # say something of the machine, too
+BEYOND_SQL = ("ok", "timeout", "memory", "too_large")  # a query that fails otherwise is none
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a suite is made: at most `most` databases, the original among them; `neighbours` a gold.
+
+    Candidates come in rounds; `patience` rounds without gain end the search.
+    """
+
+    most: int = 20
+    seed: int = 0
+    neighbours: int = 20
+    rounds: int = 12
+    candidates: int = 8
+    patience: int = 3
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A neighbour of a gold; `texts` are gold and neighbour as they are run.
+
+    Scoring drops DISTINCT, so a neighbour that differs in nothing else is run with it.
+    """
+
+    gold: str
+    kind: str
+    sql: str
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        keep = self.kind == "distinct"
+        return normalize(self.gold, keep), normalize(self.sql, keep)
+
+
+@dataclass
+class Candidate:
+    """A fuzzed database: the mutants that it kills, the golds whose result hangs on the order of reading."""
+
+    path: Path
+    kills: set[Mutant]
+    unsteady: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)  # golds without rows
+
+
+def distill(
+    database: Path, golds: Iterable[str], folder: Path, sandbox: Sandbox, settings: Settings | None = None
+) -> dict[str, Any]:
+    """Writes `fuzz-01.sqlite` and on into `folder`; what the suite tells apart, for JSON.
+
+    A mutant counts as killed where scoring would not take it for the gold, and the gold's own result
+    does not hang on the order in which SQLite reads rows. Raises UserError for a database that cannot
+    be read.
+    """
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".candidates-") as scratch:
+        search = _Search(database, golds, Path(scratch), sandbox, settings or Settings())
+        pool = search.candidates()
+        kept = choose(pool, search.settings.most - 1)
+        names = [f"fuzz-{number:02d}.sqlite" for number in range(1, len(kept) + 1)]
+        for name, candidate in zip(names, kept, strict=True):
+            shutil.copyfile(candidate.path, folder / name)
+        return search.figures(pool, dict(zip(names, kept, strict=True)))
+
+
+def choose(pool: Sequence[Candidate], most: int) -> list[Candidate]:
+    """A small part of the candidates that kills what all of them kill, greedily; at most `most`.
+
+    A candidate counts for less the more golds it makes hang on the order of reading, where a right
+    prediction may fail; unless that costs kills.
+    """
+    careful, blunt = _greedy(pool, most, 1.0), _greedy(pool, most, 0.0)
+    return careful if len(_killed(careful)) >= len(_killed(blunt)) else blunt
+
+
+def _killed(candidates: Iterable[Candidate]) -> set[Mutant]:
+    return {mutant for candidate in candidates for mutant in candidate.kills}
+
+
+def _greedy(pool: Sequence[Candidate], most: int, price: float) -> list[Candidate]:
+    """`price` is what each gold that hangs on the order of reading takes off."""
+    kept: list[Candidate] = []
+    left, unsteady = _killed(pool), set[str]()
+    while left and len(kept) < most:
+        worth = [len(candidate.kills & left) / (1 + price * len(candidate.unsteady - unsteady)) for candidate in pool]
+        best = pool[worth.index(max(worth))]
+        kept.append(best)
+        left = left - best.kills
+        unsteady = unsteady | best.unsteady
+    for candidate in list(kept):  # later ones may have made an earlier one needless
+        if candidate.kills <= _killed(other for other in kept if other is not candidate):
+            kept.remove(candidate)
+    return kept
+
+
+class _Search:
+    """One database's golds and mutants, and the search for databases that tell them apart."""
+
+    def __init__(
+        self, database: Path, golds: Iterable[str], scratch: Path, sandbox: Sandbox, settings: Settings
+    ) -> None:
+        self._database, self._scratch, self._sandbox, self.settings = database, scratch, sandbox, settings
+        self._schema: Schema = read_sqlite(database)
+        self._source: Source = read_source(database)
+        self._facts: dict[str, Facts] = {}
+        self._made = 0
+        given = dict.fromkeys(normalize(gold, keep_distinct=True) for gold in golds)
+        outcomes = self._run(database, [text for gold in given for text in (gold, normalize(gold))])
+        self._failed = {
+            gold: f"{outcome.category}: {outcome.message}"
+            for gold in given
+            for outcome in (outcomes[normalize(gold)], outcomes[gold])
+            if outcome.category != "ok"
+        }
+        self._silent = {gold for gold in given if not outcomes[normalize(gold)].rows}
+        self._golds = [gold for gold in given if gold not in self._failed]
+        self.mutants, self._unread = self._mutants(outcomes)
+        outcomes |= self._run(database, [text for mutant in self.mutants for text in mutant.texts])
+        self.mutants = [mutant for mutant in self.mutants if outcomes[mutant.texts[1]].category in BEYOND_SQL]
+        self._by_original = {mutant for mutant in self.mutants if _differs(mutant, outcomes)}
+
+    def _mutants(self, outcomes: dict[str, Outcome]) -> tuple[list[Mutant], list[str]]:
+        """The mutants, and the golds that have none since sqlglot does not spell them with the same meaning."""
+        respelled = {gold: rewritten(gold, self._schema) for gold in self._golds}
+        again = self._run(self._database, [text for text in respelled.values() if text])
+        values, mutants, unread = self._source.values(), [], []
+        for gold, text in respelled.items():
+            if text is None or not _same(gold, outcomes[gold], again[text]):
+                unread.append(gold)
+                continue
+            found = neighbours(gold, self._schema, values, self.settings.seed, self.settings.neighbours)
+            mutants += [Mutant(gold, item.kind, item.sql) for item in found]
+        return mutants, unread
+
+    def _run(self, path: Path, texts: Iterable[str]) -> dict[str, Outcome]:
+        """Each text once."""
+        unique = list(dict.fromkeys(texts))
+        return dict(zip(unique, self._sandbox.map((path, text) for text in unique), strict=True))
+
+    def candidates(self) -> list[Candidate]:
+        """Fuzzed databases, each of which killed what none before it did; their kills in full."""
+        alive = [mutant for mutant in self.mutants if mutant not in self._by_original]
+        targets, idle = list(alive), 0
+        pool: list[Candidate] = []
+        for round_ in range(self.settings.rounds if self.settings.most > 1 else 0):
+            before = len(alive)
+            for number in range(self.settings.candidates):
+                if not alive:
+                    return self._complete(pool, targets)
+                found = self._candidate(f"{self.settings.seed} {round_} {number}", alive, aimed=number % 2 == 1)
+                if found:
+                    pool.append(found)
+                    alive = [mutant for mutant in alive if mutant not in found.kills]
+            idle = idle + 1 if len(alive) == before else 0
+            if idle == self.settings.patience:
+                break
+        return self._complete(pool, targets)
+
+    def _candidate(self, seed: str, alive: Sequence[Mutant], aimed: bool) -> Candidate | None:
+        """A fuzzed database, if it kills any that are alive and every gold runs on it."""
+        self._made += 1
+        path, plain = self._scratch / f"{self._made}.sqlite", self._scratch / f"{self._made}-plain.sqlite"
+        fuzz(self._source, self._aims(alive, seed, aimed), f"{self._database.stem} {seed}", path, plain)
+        kills = self._kills(path, plain, alive)
+        golds = self._run(path, map(normalize, self._golds)) if kills else {}
+        if not kills or any(outcome.category != "ok" for outcome in golds.values()):
+            path.unlink()
+            plain.unlink()
+            return None
+        again = self._run(plain, map(normalize, self._golds))
+        return Candidate(
+            path,
+            kills,
+            {gold for gold in self._golds if not _same(gold, golds[normalize(gold)], again[normalize(gold)])},
+            {gold for gold in self._golds if not golds[normalize(gold)].rows},
+        )
+
+    def _aims(self, alive: Sequence[Mutant], seed: str, aimed: bool) -> list[Facts]:
+        """What the rows aim at: all golds with mutants alive, or one of them and its mutants."""
+        golds = list(dict.fromkeys(mutant.gold for mutant in alive))
+        if aimed:
+            chosen = random.Random(seed).choice(alive).gold  # golds with many mutants alive come often
+            golds = [chosen, *(mutant.sql for mutant in alive if mutant.gold == chosen)]
+        for sql in golds:
+            if sql not in self._facts:
+                self._facts[sql] = facts(sql, self._schema)
+        return [self._facts[sql] for sql in golds]
+
+    def _kills(self, path: Path, plain: Path, mutants: Sequence[Mutant]) -> set[Mutant]:
+        outcomes = self._run(path, [text for mutant in mutants for text in mutant.texts])
+        differing = [mutant for mutant in mutants if _differs(mutant, outcomes)]
+        again = self._run(plain, [mutant.texts[0] for mutant in differing])
+        return {mutant for mutant in differing if _same(mutant.gold, outcomes[mutant.texts[0]], again[mutant.texts[0]])}
+
+    def _complete(self, pool: list[Candidate], targets: Sequence[Mutant]) -> list[Candidate]:
+        """The pool with every kill: while searching, those that were dead already were left out."""
+        for candidate in pool:
+            plain = candidate.path.with_name(f"{candidate.path.stem}-plain.sqlite")
+            candidate.kills = self._kills(candidate.path, plain, targets)
+        return pool
+
+    def figures(self, pool: Sequence[Candidate], kept: dict[str, Candidate]) -> dict[str, Any]:
+        """What was made and what it tells apart, in all, by kind and by file."""
+        killed = self._by_original.union(*(candidate.kills for candidate in kept.values()))
+        killable = self._by_original.union(*(candidate.kills for candidate in pool))
+        seen = set(self._by_original)
+        files = {}
+        for name, candidate in kept.items():
+            files[name] = {
+                "kills": len(candidate.kills),
+                "new": len(candidate.kills - seen),
+                "unsteady_golds": len(candidate.unsteady),
+            }
+            seen |= candidate.kills
+        silent = self._silent.intersection(self._golds, *(candidate.silent for candidate in kept.values()))
+
+        def by_kind(mutants: Iterable[Mutant]) -> Counter[str]:
+            return Counter(mutant.kind for mutant in mutants)
+
+        columns = [by_kind(mutants) for mutants in (self.mutants, killable, self._by_original, killed)]
+        return {
+            "golds": len(self._golds),
+            "neighbours": len(self.mutants),
+            "killable": len(killable),
+            "killed_by_original": len(self._by_original),
+            "killed": len(killed),
+            "candidates": self._made,
+            "kinds": {
+                kind: dict(zip(("neighbours", "killable", "killed_by_original", "killed"), counts, strict=True))
+                for kind in sorted(columns[0])
+                if (counts := [column[kind] for column in columns])
+            },
+            "files": files,
+            "golds_without_rows": sorted(silent),
+            "golds_without_neighbours": self._unread,
+            "golds_that_fail": dict(self._failed),
+            "not_told_apart": [
+                {"kind": mutant.kind, "gold": mutant.gold, "neighbour": mutant.sql}
+                for mutant in self.mutants
+                if mutant not in killable
+            ],
+        }
+
+
+def _differs(mutant: Mutant, outcomes: dict[str, Outcome]) -> bool:
+    """Whether scoring would not take the mutant for its gold."""
+    gold, other = (outcomes[text] for text in mutant.texts)
+    return gold.category == "ok" and other.category not in ACCIDENTS and not _same(mutant.gold, gold, other)
+
+
+def _same(gold_sql: str, gold: Outcome, other: Outcome) -> bool:
+    return gold.category == other.category == "ok" and same_result(gold.rows, other.rows, is_ordered(gold_sql))

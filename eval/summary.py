@@ -1,0 +1,90 @@
+"""Verdicts become scores: counts with intervals, in all and by group.
+
+Reads the records of `predictions.jsonl`, as `Verdict.record` writes them with a `db_id` and, where it is
+known, a `question`. Golds that failed are in no denominator.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from eval.exact_match import Component, component_scores
+from eval.features import FEATURES
+from eval.hardness import HARDNESS
+from eval.metrics import wilson
+from eval.score import GOLD_FAILED
+
+# The figures of a score, as people name them.
+METRICS = {
+    "ex": "EX",
+    "ex_keep_distinct": "EX, DISTINCT kept",
+    "ts": "TS",
+    "em": "EM",
+    "em_semantic": "EM, semantic",
+}
+# Words of a question, the upper ends of the groups.
+LENGTHS = (8, 12, 16, 20)
+
+Record = Mapping[str, Any]
+
+
+def summarize(records: Sequence[Record]) -> dict[str, Any]:
+    """Scores: `n` and a count for each metric, their intervals, the same by group, components, categories."""
+    counted = [item for item in records if item["category"] != GOLD_FAILED]
+    scores = {
+        **_share(counted),
+        "gold_failed": len(records) - len(counted),
+        "by_hardness": _by(HARDNESS, counted, lambda item: [item["hardness"]]),
+        "by_database": _by(sorted({item["db_id"] for item in counted}), counted, lambda item: [item["db_id"]]),
+        "by_feature": _by(FEATURES, counted, lambda item: item["features"]),
+        "by_tables": _by(("1", "2", "3", "4+"), counted, lambda item: [_tables(item)]),
+        "components": components(counted),
+        "categories": dict(Counter(item["category"] for item in records).most_common()),
+    }
+    asked = [item for item in counted if item.get("question")]
+    if asked:
+        scores["by_length"] = _by(
+            [_span(place) for place in range(len(LENGTHS) + 1)], asked, lambda item: [_words(item)]
+        )
+    if any("time_ratio" in item for item in counted):
+        scores["ves"] = 100 * statistics.fmean(math.sqrt(item.get("time_ratio", 0.0)) for item in counted)
+    return scores
+
+
+def components(records: Iterable[Record]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of each component, over the records that have them."""
+    parsed = (item["components"] for item in records if item.get("components"))
+    return component_scores({name: Component(*map(bool, part)) for name, part in parts.items()} for parts in parsed)
+
+
+def _by(names: Sequence[str], records: Sequence[Record], groups: Any) -> dict[str, dict[str, Any]]:
+    """The share of each group that has members; a record may be in several."""
+    members: dict[str, list[Record]] = {name: [] for name in names}
+    for item in records:
+        for name in groups(item):
+            members[name].append(item)
+    return {name: _share(items) for name, items in members.items() if items}
+
+
+def _share(items: Sequence[Record]) -> dict[str, Any]:
+    metrics = [metric for metric in METRICS if metric != "ts" or any("ts" in item for item in items)]
+    counts = {metric: sum(item.get(metric, 0) for item in items) for metric in metrics}
+    intervals = {metric: asdict(wilson(count, len(items))) for metric, count in counts.items()}
+    return {"n": len(items), **counts, "intervals": intervals}
+
+
+def _tables(item: Record) -> str:
+    return str(max(item["tables"], 1)) if item["tables"] < 4 else "4+"
+
+
+def _words(item: Record) -> str:
+    words = len(item["question"].split())
+    return _span(next((place for place, most in enumerate(LENGTHS) if words <= most), len(LENGTHS)))
+
+
+def _span(place: int) -> str:
+    low = LENGTHS[place - 1] + 1 if place else 1
+    return f"{low}-{LENGTHS[place]} words" if place < len(LENGTHS) else f"{low} words or more"

@@ -1,0 +1,394 @@
+"""The report in a real browser: charts, filters, search, the page of one example, keys, narrow screens.
+
+One headless browser for all tests, spoken to over a pipe by the Chrome DevTools Protocol. Skipped where
+there is no Chromium or Chrome.
+"""
+
+import base64
+import fcntl
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_report import BASE, COMPARISON, HOSTILE, LOSSES, TUNED, checkpoints, record, scores_of
+
+from eval.report import Run, write_report
+
+BROWSER = next(
+    filter(
+        None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"))
+    ),
+    None,
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on the PATH")
+
+PATIENCE = 10.0
+# The protocol's pipe is file descriptors 3 and 4, which Python itself may be using while it forks.
+LAUNCHER = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
+
+
+class Browser:
+    """A page in a headless browser; keeps what the page complained about."""
+
+    def __init__(self, profile: Path) -> None:
+        assert BROWSER
+        ours_out, theirs_in = os.pipe()[::-1]
+        theirs_out, ours_in = os.pipe()[::-1]
+        theirs = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs_in, theirs_out)]
+        flags = (
+            "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-quic "
+            "--disable-background-networking --disable-component-update --disable-sync --remote-debugging-pipe"
+        )
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, *map(str, theirs), BROWSER, *flags.split(), f"--user-data-dir={profile}"],
+            pass_fds=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for end in (theirs_in, theirs_out, *theirs):
+            os.close(end)
+        self._in, self._out, self._buffer, self._number = ours_in, ours_out, b"", 0
+        self._session: dict[str, str] = {}
+        self._events: list[dict[str, Any]] = []
+        self.complaints: list[str] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = {"sessionId": self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters, **self._session}
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while (answer := self._read()).get("id") != self._number:
+            self._note(answer)
+        assert "error" not in answer, answer
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    def open(self, path: Path, fragment: str = "", width: int = 1200, dark: bool = False, script: bool = True) -> None:
+        """A fresh load, for a change of the fragment alone would not load the page again."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.call("Emulation.setEmulatedMedia", features=scheme)
+        self.call("Emulation.setScriptExecutionDisabled", value=not script)
+        for url in ("about:blank", path.as_uri() + fragment):
+            self._events.clear()
+            self.call("Page.navigate", url=url)
+            while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+                self._note(self._read())
+
+    def run(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait(self, expression: str) -> None:
+        """Until an expression holds."""
+        end = time.monotonic() + PATIENCE
+        while not self.run(f"Boolean({expression})"):
+            assert time.monotonic() < end, f"never true: {expression}; {self.run('location.hash')}"
+            time.sleep(0.02)
+
+    def press(self, key: str, text: str = "") -> None:
+        down = {"type": "keyDown", "text": text} if text else {"type": "rawKeyDown"}
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39}
+        virtual = {"windowsVirtualKeyCode": codes[key]} if key in codes else {}
+        self.call("Input.dispatchKeyEvent", key=key, code=key, **down, **virtual)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, **virtual)
+
+    def screenshot(self, path: Path, whole: bool = True) -> None:
+        picture = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(picture["data"]))
+
+    def close(self) -> None:
+        os.close(self._out)
+        os.close(self._in)
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+
+    def _read(self) -> dict[str, Any]:
+        end = time.monotonic() + PATIENCE
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._in], [], [], max(end - time.monotonic(), 0))
+            assert ready, "the browser does not answer"
+            chunk = os.read(self._in, 1 << 16)
+            assert chunk, "the browser has gone"
+            self._buffer += chunk
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if "method" not in event:
+            return
+        self._events.append(event)
+        if event["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
+            self.complaints.append(json.dumps(event["params"]))
+        if event["method"] == "Network.requestWillBeSent":
+            url = event["params"]["request"]["url"]
+            if not url.startswith(("file:", "about:")):
+                self.complaints.append(f"asked for {url}")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def browser(shared: Browser) -> Iterator[Browser]:
+    """The browser, which must have had nothing to complain about by the end of the test."""
+    shared.complaints.clear()
+    yield shared
+    shared.run("location.href")
+    assert shared.complaints == []
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One page each about one run, two runs, hostile text and many questions."""
+    folder = tmp_path_factory.mktemp("pages")
+    extra = record(
+        30,
+        "wrong_result",
+        question="How many tours?",
+        gold="SELECT count(*) FROM tour WHERE price > 10",
+        sql="select COUNT(*)  from tour where cost > 'ten';",
+        text="Here it is: select ...",
+    )
+    failed = record(31, "gold_failed", message="no such table: guide")
+    base, tuned = [*BASE, extra, failed], [*TUNED, extra | {"sql": extra["gold"]}, failed]
+    words = dict.fromkeys(("id", "db_id", "question", "gold", "sql", "message", "text"), HOSTILE)
+    result = {"columns": [HOSTILE], "rows": [[HOSTILE], [None], [3]], "row_count": 99}
+    odd = [record(0, "syntax", **words, features=[HOSTILE], gold_result=result, predicted_result=result)]
+    long = "a_database_with_a_name_" * 4
+    many = [record(place, "empty" if place % 7 else "correct", db_id=f"{long}{place % 150}") for place in range(10_000)]
+    write_report(folder / "one.html", title="One", runs=[Run("tuned", tuned, scores_of(tuned))])
+    write_report(
+        folder / "two.html",
+        title="Two",
+        runs=[Run("base", base, scores_of(base)), Run("checkpoint-20", tuned, scores_of(tuned))],
+        comparison=COMPARISON,
+        checkpoints=checkpoints(),
+        losses=LOSSES,
+        config={"name": "x" * 200},
+    )
+    write_report(folder / "hostile.html", title=HOSTILE, runs=[Run(HOSTILE, odd, scores_of(odd))])
+    write_report(folder / "many.html", title="Many", runs=[Run("tuned", many, scores_of(many))])
+    return {path.stem: path for path in folder.iterdir()}
+
+
+COUNT = "document.getElementById('count').textContent"
+LISTED = "[...document.querySelectorAll('#results small')].map((about) => about.textContent.split(' ')[0])"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "ids"),
+    [
+        ("#verdict=won", ["dev-2", "dev-3", "dev-6", "dev-7", "dev-10", "dev-11"]),
+        ("#verdict=lost", []),
+        ("#verdict=both&hardness=easy", ["dev-0"]),
+        ("#verdict=neither", ["dev-1", "dev-5", "dev-9", "dev-30"]),
+        ("#verdict=right&run=0", ["dev-0", "dev-4", "dev-8"]),
+        ("#verdict=wrong", ["dev-1", "dev-5", "dev-9", "dev-30"]),
+        ("#category=syntax&run=0&db=museum", ["dev-2", "dev-6", "dev-10"]),
+        ("#category=syntax&run=1", []),
+        ("#category=gold_failed", ["dev-31"]),
+        ("#feature=order&db=museum", ["dev-2", "dev-8"]),
+        ("#q=TOURS+many", ["dev-30"]),
+        ("#q=%27ten%27", ["dev-30"]),
+        ("#q=nothing+has+this", []),
+        ("#verdict=no-such-verdict", []),
+    ],
+)
+def test_a_link_filters_the_list(browser: Browser, pages: dict[str, Path], fragment: str, ids: list[str]) -> None:
+    browser.open(pages["two"], fragment)
+    assert browser.run(LISTED) == ids
+    assert browser.run(COUNT) == f"{len(ids)} of 14 examples"
+
+
+def test_without_filters_all_are_listed(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two"])
+    assert browser.run(COUNT) == "14 examples"
+    assert browser.run("document.getElementById('detail').hidden")
+    assert browser.run("scrollY") == 0
+    options = "[...document.forms[0].elements.category.options].map((option) => option.value)"
+    assert browser.run(options) == ["", "correct", "wrong_result", "syntax", "gold_failed"]
+
+
+def test_typing_and_choosing_filter_the_list_and_make_an_address(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two"])
+    browser.run("document.forms[0].elements.q.focus()")
+    for letter in "question 1":
+        browser.press(letter, letter)
+    browser.wait(f"{COUNT} === '4 of 14 examples'")
+    assert browser.run("document.forms[0].elements.q.value") == "question 1"
+    choose = "document.forms[0].elements.db.value = 'museum', document.forms[0].elements.db"
+    browser.run(f"({choose}).dispatchEvent(new Event('change', {{bubbles: true}}))")
+    browser.wait(f"{COUNT} === '1 of 14 examples'")
+    assert browser.run("location.hash") == "#q=question+1&db=museum"
+    browser.run("document.getElementById('clear').click()")
+    browser.wait(f"{COUNT} === '14 examples'")
+    assert browser.run("document.forms[0].elements.q.value + document.forms[0].elements.db.value") == ""
+
+
+def test_one_example_shows_both_queries_and_how_they_differ(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two"], "#example=dev-30")
+    assert browser.run("document.getElementById('overview').hidden")
+    assert browser.run("document.title") == "dev-30: Two"
+    assert browser.run("document.querySelector('#detail h1').textContent") == "How many tours?"
+    marks = (
+        "[...document.querySelectorAll('#detail pre mark')].map((mark) => mark.parentNode.className + mark.textContent)"
+    )
+    assert browser.run(marks) == ["goldprice", "gold10", "predictedcost", "predicted'ten'"]
+    text = browser.run("document.getElementById('detail').innerText")
+    for words in (
+        "base",
+        "checkpoint-20",
+        "wrong result",
+        "EX, DISTINCT kept wrong",
+        "1.5 ms",
+        "first 2 of 7 rows",
+        "NULL",
+    ):
+        assert words in text
+    assert browser.run("document.querySelector('#detail details pre').textContent") == "Here it is: select ..."
+
+
+def test_a_gold_query_that_failed_has_a_page_without_verdicts(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["one"], "#example=dev-31")
+    assert browser.run("[...document.querySelectorAll('#detail .chip')].map((chip) => chip.textContent)") == [
+        "gold failed"
+    ]
+    assert browser.run("document.querySelector('#detail .message').textContent") == "no such table: guide"
+
+
+def test_an_example_that_is_not_there_is_said_to_be_missing(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["one"], "#example=dev-99")
+    assert "There is no example “dev-99”" in browser.run("document.getElementById('detail').innerText")
+
+
+def test_the_keyboard_leads_through_the_filtered_examples_and_back(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two"], "#verdict=neither")
+    browser.run("document.querySelector('#results a').focus()")
+    browser.press("Enter", "\r")
+    browser.wait("document.title === 'dev-1: Two'")
+    assert browser.run("document.activeElement.tagName") == "H1"
+    assert "1 of 4" in browser.run("document.querySelector('#detail nav').innerText")
+    assert browser.run("document.querySelector('#detail a[rel=prev]')") is None
+    browser.press("ArrowRight")
+    browser.wait("document.title === 'dev-5: Two'")
+    browser.press("ArrowLeft")
+    browser.wait("document.title === 'dev-1: Two'")
+    assert browser.run("location.hash") == "#verdict=neither&example=dev-1"
+    browser.press("ArrowRight")
+    browser.wait("document.title === 'dev-5: Two'")
+    browser.press("Escape")
+    browser.wait("!document.getElementById('overview').hidden")
+    assert browser.run("location.hash") == "#verdict=neither"
+    assert browser.run("document.activeElement.textContent") == "Question 5?"
+
+
+def test_the_figures_lead_to_their_examples(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two"])
+    browser.run("document.querySelector('.verdict a').click()")
+    browser.wait(f"{COUNT} === '6 of 14 examples'")
+    browser.wait("scrollY > 0 && Math.abs(document.getElementById('examples').getBoundingClientRect().top) < 900")
+    browser.run("document.querySelector('.kinds a[href*=example]').click()")
+    browser.wait("!document.getElementById('detail').hidden")
+    assert browser.run("scrollY") == 0
+
+
+def test_hostile_text_runs_nothing_anywhere(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["hostile"])
+    elements = "document.querySelectorAll('img, iframe, script:not(#data)').length"
+    assert browser.run(elements) == 1
+    browser.run("document.querySelector('#results a').click()")
+    browser.wait("!document.getElementById('detail').hidden")
+    assert browser.run(elements) == 1
+    assert browser.run("document.querySelector('#detail h1').textContent") == HOSTILE
+    assert browser.run("document.querySelector('#detail td').textContent") == HOSTILE
+
+
+def test_the_policy_refuses_other_scripts_and_connections(shared: Browser, pages: dict[str, Path]) -> None:
+    shared.open(pages["one"])
+    shared.run("document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))")
+    assert shared.run("window.ran") is None
+    assert shared.run("fetch('http://127.0.0.1:9/').then(() => 'sent', () => 'refused')") == "refused"
+
+
+def test_ten_thousand_examples_are_listed_in_parts_and_searched_quickly(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    browser.open(pages["many"])
+    rows = "document.querySelectorAll('#results li').length"
+    assert browser.run(rows) == 25
+    browser.run("document.getElementById('more').click()")
+    assert browser.run(rows) == 50
+    assert browser.run("document.activeElement === document.querySelector('#results li:nth-child(26) a')")
+    start = time.monotonic()
+    browser.run("location.hash = '#q=question+9999'")
+    browser.wait(f"{COUNT} === '1 of 10000 examples'")
+    assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("name", ["one", "two", "hostile", "many"])
+@pytest.mark.parametrize("fragment", ["", "#example=dev-0"])
+def test_a_phone_needs_no_sideways_scrolling(
+    browser: Browser, pages: dict[str, Path], name: str, fragment: str
+) -> None:
+    browser.open(pages[name], fragment, width=360)
+    assert browser.run("document.documentElement.scrollWidth") <= 360
+
+
+def test_charts_fill_their_place_and_keep_their_words(browser: Browser, pages: dict[str, Path]) -> None:
+    for width in (360, 1200):
+        browser.open(pages["two"], width=width)
+        sizes = browser.run("[...document.querySelectorAll('svg.chart')].map((chart) => chart.clientWidth)")
+        assert len(sizes) == 2
+        assert all(size > 0.55 * min(width, 700) for size in sizes)
+        heights = "[...document.querySelectorAll('.chart text')].map((text) => text.getBBox().height)"
+        assert all(10 < height < 20 for height in browser.run(heights))
+        dots = browser.run(
+            "[...document.querySelectorAll('.groups .dots')].filter((dots) => dots.clientWidth < 60).length"
+        )
+        assert dots == 0
+
+
+def test_colours_follow_the_scheme_and_keep_contrast(browser: Browser, pages: dict[str, Path]) -> None:
+    luminance = """(colour) => { const [r, g, b] = colour.match(/[\\d.]+/g).map((part) => {
+        const share = part / 255; return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4; });
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b; }"""
+    colours = "[...document.querySelectorAll('h1, a, .quiet, .chip.good, .chip.bad, thead th')].map((e) => getComputedStyle(e).color)"
+    grounds = []
+    for dark in (False, True):
+        browser.open(pages["two"], dark=dark)
+        ground = browser.run(f"({luminance})(getComputedStyle(document.body).backgroundColor)")
+        grounds.append(ground)
+        for text in browser.run(f"{colours}.map({luminance})"):
+            assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) > 4.5
+    assert grounds[0] > 0.9 > 0.1 > grounds[1]
+
+
+def test_without_scripts_the_figures_still_stand(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two"], script=False)
+    browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    text = browser.run("document.body.innerText")
+    assert "The list of examples needs JavaScript" in text
+    assert "75.0" in text
+    assert browser.run("document.querySelectorAll('svg.chart').length") == 2
+    assert browser.run("document.getElementById('filters').hidden")
