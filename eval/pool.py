@@ -63,8 +63,9 @@ class Sandbox:
 
         The workers go on while the caller does something else between two outcomes.
         """
-        todo = enumerate(jobs)
-        again: deque[tuple[int, tuple[Path, str]]] = deque()  # lost with a worker that another query killed
+        todo = enumerate(map(_encode, jobs))
+        # Drawn, but not with a worker: it found no room, or was lost with one that another query killed.
+        again: deque[_Request] = deque()
         done: dict[int, tuple[Outcome, int]] = {}
         pool = self._take(workers)
         try:
@@ -73,14 +74,17 @@ class Sandbox:
                     held = sum(size for _, size in done.values())
                     for place, worker in enumerate(pool):
                         if not worker.alive:
-                            again.extend(worker.lost)
+                            again.extend(worker.waiting)
                             worker.stop()
                             pool[place] = worker = _Worker(self.limits)
-                        while worker.has_room and (again or (len(done) < AHEAD and held < AHEAD_BYTES)):
-                            job = again.popleft() if again else next(todo, None)
-                            if job is None:
+                        while again or (len(done) < AHEAD and held < AHEAD_BYTES):
+                            request = again.popleft() if again else next(todo, None)
+                            if request is None:
                                 break
-                            worker.send(*job)
+                            if not worker.has_room(request):
+                                again.appendleft(request)
+                                break
+                            worker.send(request)
                     busy = [worker for worker in pool if worker.waiting]
                     if not busy:
                         return
@@ -107,17 +111,25 @@ class Sandbox:
         return [worker or _Worker(self.limits) for worker in slots]
 
 
+_Request = tuple[int, bytes]  # the place of a job, and its line for the worker
+
+
+def _encode(job: tuple[Path, str]) -> bytes:
+    database, sql = job
+    # A longer text would only be refused there; a piece of it is refused in the same way.
+    return json.dumps({"database": str(database.absolute()), "sql": sql[: MAX_SQL_BYTES + 1]}).encode() + b"\n"
+
+
 def _ready(busy: "list[_Worker]") -> "list[_Worker]":
     """The workers that have written something or are out of time, waiting for the first."""
-    if any(not worker.alive for worker in busy):
-        return [worker for worker in busy if not worker.alive]
     with selectors.DefaultSelector() as selector:
         for worker in busy:
             selector.register(worker.pipe, selectors.EVENT_READ, worker)
         first = min(worker.deadline for worker in busy)
         events = selector.select(max(first - time.perf_counter(), 0))
     written = [key.data for key, _ in events]
-    return written or [worker for worker in busy if worker.deadline <= time.perf_counter()]
+    now = time.perf_counter()
+    return [worker for worker in busy if worker in written or worker.deadline <= now]
 
 
 class _Worker:
@@ -125,8 +137,8 @@ class _Worker:
 
     def __init__(self, limits: Limits) -> None:
         self.alive = True
-        self.waiting: deque[tuple[int, tuple[Path, str], int]] = deque()
-        self._limits, self._bytes, self._chunks, self._started = limits, 0, list[bytes](), 0.0
+        self.waiting: deque[_Request] = deque()
+        self._limits, self._chunks, self._started = limits, list[bytes](), 0.0
         # -I -S: no environment, no site packages, no current folder on the path.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(asdict(limits))],
@@ -141,9 +153,10 @@ class _Worker:
         assert self._process.stdin and self._process.stdout
         self._input, self.pipe = self._process.stdin, self._process.stdout.fileno()
 
-    @property
-    def has_room(self) -> bool:
-        return self.alive and (not self.waiting or (len(self.waiting) < QUEUED_QUERIES and self._bytes < QUEUED_BYTES))
+    def has_room(self, request: "_Request") -> bool:
+        """Whether sending would not have to wait for the query that it is busy with."""
+        queued = sum(len(text) for _, text in self.waiting) + len(request[1])
+        return self.alive and (not self.waiting or (len(self.waiting) < QUEUED_QUERIES and queued <= QUEUED_BYTES))
 
     @property
     def deadline(self) -> float:
@@ -151,22 +164,14 @@ class _Worker:
         return self._started + self._limits.seconds + KILL_GRACE_SECONDS
 
     @property
-    def lost(self) -> list[tuple[int, tuple[Path, str]]]:
-        return [(number, job) for number, job, _ in self.waiting]
-
-    @property
     def numbers(self) -> set[int]:
-        return {number for number, _, _ in self.waiting}
+        return {number for number, _ in self.waiting}
 
-    def send(self, number: int, job: tuple[Path, str]) -> None:
-        database, sql = job
-        # A longer text would only be refused there; a piece of it is refused in the same way.
-        request = json.dumps({"database": str(database.absolute()), "sql": sql[: MAX_SQL_BYTES + 1]}).encode() + b"\n"
+    def send(self, request: "_Request") -> None:
         if not self.waiting:
             self._started = time.perf_counter()
-        self.waiting.append((number, job, len(request)))
-        self._bytes += len(request)
-        view = memoryview(request)
+        self.waiting.append(request)
+        view = memoryview(request[1])
         try:
             while view:
                 view = view[self._input.write(view) or 0 :]
@@ -200,8 +205,7 @@ class _Worker:
             return bool(selector.select(0))
 
     def _answered(self, outcome: Outcome, size: int) -> tuple[int, tuple[Outcome, int]]:
-        number, _, sent = self.waiting.popleft()
-        self._bytes -= sent
+        number, _ = self.waiting.popleft()
         self._started = time.perf_counter()
         if outcome.category == "memory":  # what it still holds is not known: the next query gets a fresh one
             self.alive = False
@@ -209,7 +213,7 @@ class _Worker:
 
     def _give_up(self, category: Category, message: str) -> tuple[int, tuple[Outcome, int]]:
         self.alive = False
-        number, _, _ = self.waiting.popleft()
+        number, _ = self.waiting.popleft()
         milliseconds = 1000 * (time.perf_counter() - self._started)
         return number, (Outcome(category, milliseconds=milliseconds, message=message), 0)
 

@@ -71,6 +71,9 @@ def parse(sql: str, names: Names | None = None) -> Query:
         return _Reader(names).query(tree, _Scope())
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
         raise ParseError(str(error).partition("\n")[0] or "nested too deeply") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # Of some malformed texts sqlglot makes a tree with holes.
+        raise ParseError(f"not the tree of a query: {error}") from error
 
 
 class _Reader:
@@ -305,7 +308,7 @@ def _argument(aggregate: exp.Expr) -> tuple[exp.Expr, bool]:
     """What an aggregate is of, and whether of distinct values."""
     argument = aggregate.this or exp.Star()
     if isinstance(argument, exp.Distinct):
-        return argument.expressions[0], True
+        return (argument.expressions or [exp.Star()])[0], True
     return argument, False
 
 

@@ -3,10 +3,12 @@
 import contextlib
 import hashlib
 import os
+import resource
 import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -128,9 +130,8 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sandbox") / "made.db.sqlite"
+def make_database(folder: Path) -> Path:
+    path = folder / "made.db.sqlite"
     connection = sqlite3.connect(path)
     connection.executescript(
         """CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB); CREATE INDEX i ON t (b);
@@ -143,6 +144,11 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     connection.commit()
     connection.close()
     return path
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_database(tmp_path_factory.mktemp("sandbox"))
 
 
 @pytest.fixture(scope="module")
@@ -285,3 +291,102 @@ def test_no_limit_is_left_behind_by_an_earlier_query(sandbox: Sandbox, database:
     sandbox.run(database, "SELECT a.a FROM t a, t b ORDER BY randomblob(200000)")
     for _ in range(20):
         assert sandbox.run(database, "SELECT count(*) FROM (SELECT a FROM t ORDER BY b)").rows == ((600,),)
+
+
+def test_a_late_query_is_stopped_though_others_go_on(database: Path) -> None:
+    jobs = [(database, SLOW_STEP), *((database, f"SELECT {number}, '{'x' * 20_000}'") for number in range(400))]
+    start = time.perf_counter()
+    with Sandbox(LIMITS, workers=2) as sandbox:
+        outcomes = list(sandbox.map(jobs))
+    assert time.perf_counter() - start < LIMITS.seconds + KILL_GRACE_SECONDS + SLACK_SECONDS
+    assert [outcome.category for outcome in outcomes] == ["timeout"] + ["ok"] * 400
+    assert outcomes[0].milliseconds < 1000 * (LIMITS.seconds + KILL_GRACE_SECONDS + SLACK_SECONDS)
+
+
+def test_a_long_query_is_not_sent_to_a_busy_worker(database: Path) -> None:
+    long = "SELECT '" + "x" * 200_000 + "'"
+    start = time.perf_counter()
+    with Sandbox(LIMITS, workers=1) as sandbox:
+        outcomes = list(sandbox.map([(database, SLOW_STEP), (database, long), (database, "SELECT 1")]))
+    assert [outcome.category for outcome in outcomes] == ["timeout", "ok", "ok"]
+    assert time.perf_counter() - start < LIMITS.seconds + KILL_GRACE_SECONDS + SLACK_SECONDS
+
+
+def test_processor_time_has_a_limit_of_its_own(database: Path) -> None:
+    limits = Limits(seconds=20, cpu_seconds=0.2)
+    with Sandbox(limits, workers=1) as sandbox:
+        outcome = sandbox.run(database, ENDLESS)
+        assert (outcome.category, outcome.message) == ("cpu", "stopped: over the limit of processor time")
+        assert sandbox.run(database, "SELECT 1").rows == ((1,),)
+
+
+def test_large_results_wait_until_they_are_asked_for(database: Path) -> None:
+    # 400 results of 3 MB each would be more than a gigabyte.
+    jobs = [(database, "SELECT hex(zeroblob(2500)) FROM t")] * 400
+    used = []
+    with Sandbox(LIMITS, workers=2) as sandbox:
+        for outcome in sandbox.map(jobs):
+            assert len(outcome.rows) == 600
+            used.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    assert len(used) == 400
+    assert used[-1] - used[0] < 300_000  # kB
+
+
+def test_an_outcome_says_whether_it_can_be_had_again(sandbox: Sandbox, database: Path) -> None:
+    changing = [
+        "SELECT random()",
+        "SELECT CURRENT_DATE",
+        "SELECT date('now')",
+        "SELECT a FROM t ORDER BY Random() LIMIT 1",
+    ]
+    assert [sandbox.run(database, sql).repeatable for sql in changing] == [False] * 4
+    assert sandbox.run(database, "SELECT max(a), upper(b) FROM t").repeatable
+    # The authorizer sees a query each time that it is run.
+    assert not sandbox.run(database, changing[0]).repeatable
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("PRAGMA table_info(odd)", ((0, "x", "", 0, None, 0),)),
+        ("SELECT name FROM pragma_table_info('t')", (("a",), ("b",), ("c",))),
+        ("SELECT value FROM json_each('[1, \"x\"]')", ((1,), ("x",))),
+        ("SELECT count(*) FROM json_tree('{\"a\": [1, 2]}')", ((4,),)),
+    ],
+)
+def test_what_only_describes_the_schema_or_takes_json_apart_is_allowed(
+    sandbox: Sandbox, database: Path, sql: str, rows: object
+) -> None:
+    outcome = sandbox.run(database, sql)
+    assert (outcome.category, outcome.rows) == ("ok", rows)
+
+
+def test_a_database_that_is_replaced_is_opened_anew(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "changing.sqlite"
+    for value in (1, 2, 3):
+        path.unlink(missing_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.executescript(f"CREATE TABLE t (a); INSERT INTO t VALUES ({value});")
+        assert sandbox.run(path, "SELECT a FROM t").rows == ((value,),)
+
+
+def test_more_databases_than_a_worker_keeps_open(sandbox: Sandbox, tmp_path: Path) -> None:
+    for number in range(20):
+        with contextlib.closing(sqlite3.connect(tmp_path / f"{number}.sqlite")) as connection:
+            connection.executescript(f"CREATE TABLE t (a); INSERT INTO t VALUES ({number});")
+    jobs = [(tmp_path / f"{number}.sqlite", "SELECT a FROM t") for number in (*range(20), *range(20))]
+    assert [outcome.rows for outcome in sandbox.map(jobs)] == [((number,),) for number in (*range(20), *range(20))]
+
+
+def test_a_caller_that_stops_listening_leaves_the_sandbox_usable(database: Path) -> None:
+    with Sandbox(LIMITS, workers=2) as sandbox:
+        outcomes = sandbox.map([(database, "SELECT 1")] * 500)
+        assert next(outcomes).rows == ((1,),)
+        del outcomes
+        assert sandbox.run(database, "SELECT 2").rows == ((2,),)
+
+
+def test_several_threads_share_a_sandbox(database: Path) -> None:
+    with Sandbox(LIMITS, workers=2) as sandbox, ThreadPoolExecutor(8) as threads:
+        found = threads.map(lambda number: sandbox.run(database, f"SELECT {number}").rows, range(200))
+        assert list(found) == [((number,),) for number in range(200)]
