@@ -20,7 +20,7 @@ def hardness(sql: str, names: Names | None = None) -> Hardness:
     """
     try:
         if names:
-            return classify(spider_sql.parse(sql, names))
+            return classify(spider_sql.parse(sql, names).query)
     except ParseError:
         pass
     try:

@@ -8,18 +8,17 @@ import hashlib
 import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval import semantic, spider_sql
-from eval.exact_match import Component, Match, match
-from eval.features import features
-from eval.hardness import Hardness, classify
+from eval.exact_match import Component
+from eval.hardness import Hardness
 from eval.plug import plug_values
 from eval.pool import Sandbox
-from eval.query import Names, ParseError, Query
+from eval.query import Names
+from eval.reading import Read, Reader
 from eval.sandbox import Outcome, Row, Value
 from eval.verdict import is_ordered, normalize, same_result
 
@@ -124,17 +123,6 @@ class _Compared:
         return self.category == "correct"
 
 
-@dataclass(frozen=True)
-class _Gold:
-    """What is known of a gold query from its text alone."""
-
-    hardness: Hardness
-    narrow: Query | None
-    full: Query | None
-    features: tuple[str, ...]
-    tables: int
-
-
 @dataclass
 class Judge:
     """Gives verdicts; what it has learnt of golds it keeps, results by the content of the database.
@@ -148,7 +136,7 @@ class Judge:
     timings: int = 0
     _results: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     _cells: int = 0
-    _golds: dict[tuple[str, Names | None], _Gold] = field(default_factory=dict)
+    _reader: Reader = field(default_factory=Reader)
     _digests: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     def verdicts(self, cases: Iterable[Case]) -> Iterator[Verdict]:
@@ -158,37 +146,41 @@ class Judge:
             yield from self._judge(block)
 
     def _judge(self, cases: Sequence[Case]) -> Iterator[Verdict]:
-        places = range(len(cases))
-        compared = list(self._compare([(case.database, case.gold, case.predicted) for case in cases], False))
+        compared: list[_Compared] = []
+        texts: list[Read] = []
+        for case, one in zip(cases, self._compare([_pair(case) for case in cases], False), strict=True):
+            compared.append(one)
+            texts.append(self._reader.read(case.gold, case.predicted, case.names))  # while the next ones run
         if self.plug_value:
             self._plug(cases, compared)
-        kept = [one.equal for one in compared]
-        # Where no DISTINCT is dropped, both ways run the same text.
-        other = [place for place in places if _drops_distinct(cases[place])]
-        again = self._compare([(cases[p].database, cases[p].gold, cases[p].predicted) for p in other], True)
-        for place, one in zip(other, again, strict=True):
-            kept[place] = one.equal
+        kept = self._keep_distinct(cases, compared)
         suites = self._agree_on_suites(cases, compared)
-        for place, case in enumerate(cases):
-            one, gold = compared[place], self._gold(case)
-            narrow, full = _matches(case, gold)
+        for case, one, text, keeping, ts in zip(cases, compared, texts, kept, suites, strict=True):
             yield Verdict(
                 category=one.category,
                 message=one.message,
-                hardness=gold.hardness,
+                hardness=text.hardness,
                 ex=one.equal,
-                ex_keep_distinct=kept[place] and one.category != GOLD_FAILED,
-                em=narrow.exact,
-                em_semantic=full.exact,
-                ts=suites[place],
+                ex_keep_distinct=keeping,
+                em=text.em,
+                em_semantic=text.em_semantic,
+                ts=ts,
                 ms=round(one.milliseconds, 2),
                 time_ratio=self._time_ratio(case) if self.timings and one.equal else None,
-                features=gold.features,
-                tables=gold.tables,
-                components=narrow.components,
+                features=text.features,
+                tables=text.tables,
+                components=text.components,
                 gold_result=one.gold,
                 predicted_result=one.predicted,
             )
+
+    def _keep_distinct(self, cases: Sequence[Case], compared: Sequence[_Compared]) -> list[bool]:
+        """EX with DISTINCT kept. Where there is none to drop, it is what is known already."""
+        kept = [one.equal for one in compared]
+        other = [place for place, case in enumerate(cases) if _drops_distinct(case)]
+        for place, one in zip(other, self._compare([_pair(cases[place]) for place in other], True), strict=True):
+            kept[place] = one.equal
+        return kept
 
     def _compare(self, pairs: Sequence[tuple[Path, str, str]], keep_distinct: bool) -> Iterator[_Compared]:
         """Gold and prediction on one database each. Golds that were run before are not run again."""
@@ -264,16 +256,6 @@ class Judge:
         ratios = [gold / predicted for gold, predicted in zip(times[::2], times[1::2], strict=True)]
         return trimmed_mean(ratios)
 
-    def _gold(self, case: Case) -> _Gold:
-        key = (case.gold, case.names)
-        if key not in self._golds:
-            narrow = _parsed(spider_sql.parse, case.gold, case.names) if case.names else None
-            full = _parsed(semantic.parse, case.gold, case.names)
-            told = narrow or full
-            found, tables = features(full) if full else ((), 0)
-            self._golds[key] = _Gold(classify(told) if told else "unknown", narrow, full, found, tables)
-        return self._golds[key]
-
 
 _EMPTY = Outcome("ok")
 
@@ -286,26 +268,12 @@ def trimmed_mean(values: Sequence[float]) -> float:
     return statistics.fmean(near)
 
 
+def _pair(case: Case) -> tuple[Path, str, str]:
+    return case.database, case.gold, case.predicted
+
+
 def _drops_distinct(case: Case) -> bool:
     return any(normalize(sql) != normalize(sql, keep_distinct=True) for sql in (case.gold, case.predicted))
-
-
-def _matches(case: Case, gold: _Gold) -> tuple[Match, Match]:
-    """Exact match by the narrow grammar, and by all of SQL."""
-    return _match(gold.narrow, case, spider_sql.parse), _match(gold.full, case, semantic.parse)
-
-
-def _match(gold: Query | None, case: Case, parse: Callable[[str, Names], Query]) -> Match:
-    if gold is None or case.names is None:
-        return Match(False, {})
-    return match(gold, _parsed(parse, case.predicted, case.names), case.names)
-
-
-def _parsed(parse: Callable[..., Query], sql: str, names: Names | None) -> Query | None:
-    try:
-        return parse(sql, names)
-    except ParseError:
-        return None
 
 
 def _categorize(gold: str, predicted: str, gold_outcome: Outcome, outcome: Outcome) -> tuple[str, str]:

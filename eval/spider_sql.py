@@ -6,6 +6,7 @@ whole query is ignored. Everything else goes to `eval/semantic.py`. Source: docs
 """
 
 import re
+from typing import NamedTuple
 
 from eval.query import (
     SET_OPERATIONS,
@@ -36,11 +37,19 @@ _PADDED = re.compile(r"\.{2,}|--|[;@#$%&?!*()\[\]{}<>«“‘„»”’]|`+")
 _CONTRACTION = re.compile(r"(?i)\b(can(?=not\b)|gim(?=me\b)|gon(?=na\b)|got(?=ta\b)|lem(?=me\b)|wan(?=na\s))")
 
 
-def parse(sql: str, names: Names) -> Query:
-    """The query that the text begins with. Raises ParseError for what the grammar does not hold."""
+class Parsed(NamedTuple):
+    """The query that a text begins with; `whole` where nothing was passed over, so that it says what it means."""
+
+    query: Query
+    whole: bool
+
+
+def parse(sql: str, names: Names) -> Parsed:
+    """Raises ParseError for what the grammar does not hold."""
     tokens = tokenize(sql)
+    parser = _Parser(tokens, _aliases(tokens, names), names)
     try:
-        return _Parser(tokens, _aliases(tokens, names), names).query()
+        return Parsed(parser.query(), parser.whole)
     except RecursionError as error:
         raise ParseError("nested too deeply") from error
 
@@ -87,6 +96,12 @@ class _Parser:
     def __init__(self, tokens: list[str], aliases: dict[str, str], names: Names) -> None:
         self._tokens, self._aliases, self._names = tokens, aliases, names
         self._place = 0
+        self._passed_over = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether every token so far was read as what it stands for."""
+        return not self._passed_over and not self._more
 
     def query(self) -> Query:
         enclosed = self._skip("(")
@@ -94,6 +109,7 @@ class _Parser:
         tables, on, sources = self._from()
         end, self._place = self._place, start
         distinct, select = self._select(sources)
+        self._note_passed_over(self._token != "from")
         self._place = end
         where = self._conditions(sources) if self._skip("where") else ()
         group = self._group(sources)
@@ -125,6 +141,9 @@ class _Parser:
         self._place += found
         return found
 
+    def _note_passed_over(self, it_was: bool) -> None:
+        self._passed_over = self._passed_over or it_was
+
     def _expect(self, token: str) -> None:
         if not self._skip(token):
             raise ParseError(f"{self._token or 'the end'} where {token} was expected")
@@ -147,7 +166,7 @@ class _Parser:
             if self._token == "select":
                 units.append(self.query())
             else:
-                self._skip("join")
+                self._note_passed_over(not self._skip("join") and bool(units))
                 table = self._table()
                 units.append(Table(table))
                 sources.append(table)
@@ -174,7 +193,7 @@ class _Parser:
             aggregate = self._token if self._token in AGGREGATES else "none"
             self._place += self._token in AGGREGATES
             items.append((aggregate, self._expression(sources)))
-            self._skip(",")
+            self._note_passed_over(not self._skip(",") and self._token not in CLAUSES)
         return distinct, tuple(items)
 
     def _expression(self, sources: list[str]) -> Expression:
@@ -270,7 +289,10 @@ class _Parser:
         """A column on the right: all up to the next clause belongs to it, though only its head is read."""
         while self._more and self._token not in CLAUSES | JOINS | {",", ")", "and"}:
             self._place += 1
-        return _Parser(self._tokens[start : self._place], self._aliases, self._names)._column(sources)
+        part = _Parser(self._tokens[start : self._place], self._aliases, self._names)
+        column = part._column(sources)
+        self._note_passed_over(not part.whole)
+        return column
 
     def _group(self, sources: list[str]) -> tuple[Column, ...]:
         if not self._skip("group"):
