@@ -122,8 +122,8 @@ def _rename(query: Query, renamed: Mapping[str, str]) -> Query:
 def _compare(gold: Query, predicted: Query) -> Match:
     """The match of two queries that are canonical already."""
     components = _components(gold, predicted)
-    same_tables = not gold.tables or Counter(gold.tables) == Counter(predicted.tables)
-    return Match(same_tables and all(part.agrees for part in components.values()), components)
+    agree = all(part.agrees for part in components.values())
+    return Match(agree and (not gold.tables or Counter(gold.tables) == Counter(predicted.tables)), components)
 
 
 def _components(gold: Query, predicted: Query) -> dict[str, Component]:
@@ -150,7 +150,7 @@ def _components(gold: Query, predicted: Query) -> dict[str, Component]:
 
 
 def _same_units(gold: Sequence[Any], predicted: Sequence[Any]) -> Component:
-    agrees = len(gold) == len(predicted) and Counter(gold) == Counter(predicted)
+    agrees = len(gold) == len(predicted) and (gold == predicted or Counter(gold) == Counter(predicted))
     return Component(agrees, bool(predicted), bool(gold))
 
 

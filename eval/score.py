@@ -184,22 +184,26 @@ class Judge:
 
     def _compare(self, pairs: Sequence[tuple[Path, str, str]], keep_distinct: bool) -> Iterator[_Compared]:
         """Gold and prediction on one database each. Golds that were run before are not run again."""
+        digests = {database: self._digest(database) for database in {database for database, *_ in pairs}}
         golds = {
-            (self._digest(database), normalize(gold, keep_distinct)): database
+            (digest, normalize(gold, keep_distinct)): database
             for database, gold, _ in pairs
-            if database.is_file()
+            if (digest := digests[database])
         }
         todo = [key for key in golds if key not in self._results]
         results = dict(zip(todo, self.sandbox.map((golds[key], key[1]) for key in todo), strict=True))
         results |= {key: self._results[key] for key in golds if key in self._results}
         self._remember(results)
-        runnable = [(database, normalize(predicted, keep_distinct)) for database, _, predicted in pairs]
-        outcomes = self.sandbox.map(job for job in runnable if job[0].is_file() and job[1])
-        for (database, gold, predicted), (_, text) in zip(pairs, runnable, strict=True):
-            if not database.is_file():
+        texts = [normalize(predicted, keep_distinct) for _, _, predicted in pairs]
+        outcomes = self.sandbox.map(
+            (database, text) for (database, *_), text in zip(pairs, texts, strict=True) if text and digests[database]
+        )
+        for (database, gold, predicted), text in zip(pairs, texts, strict=True):
+            digest = digests[database]
+            if not digest:
                 yield _Compared(GOLD_FAILED, "no database file", 0.0, _cut(_EMPTY), _cut(_EMPTY))
                 continue
-            gold_outcome = results[self._digest(database), normalize(gold, keep_distinct)]
+            gold_outcome = results[digest, normalize(gold, keep_distinct)]
             outcome = next(outcomes) if text else _EMPTY
             category, message = _categorize(gold, predicted, gold_outcome, outcome)
             yield _Compared(category, message, outcome.milliseconds, _cut(gold_outcome), _cut(outcome))
@@ -214,7 +218,10 @@ class Judge:
         while self._cells > REMEMBERED_CELLS:
             self._cells -= _cells(self._results.pop(next(iter(self._results))))
 
-    def _digest(self, database: Path) -> str:
+    def _digest(self, database: Path) -> str | None:
+        """Of the file's content; None where there is no file."""
+        if not database.is_file():
+            return None
         status = database.stat()
         key = (database, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if key not in self._digests:

@@ -6,6 +6,7 @@ Works on SQL text and on rows that `eval/sandbox.py` returned; runs nothing. Sou
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from eval.sandbox import Row, Value
 
@@ -16,6 +17,7 @@ _TOKEN = re.compile(
 _CURRENT_YEAR = re.compile(r"YEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)  # each text is asked for several times over
 def normalize(sql: str, keep_distinct: bool = False) -> str:
     """The text that is run, for gold and prediction alike.
 
@@ -24,6 +26,8 @@ def normalize(sql: str, keep_distinct: bool = False) -> str:
     """
     for spaced, joined in (("> =", ">="), ("< =", "<="), ("! =", "!=")):
         sql = sql.replace(spaced, joined)
+    if ";" not in sql and (keep_distinct or "distinct" not in sql.lower()):
+        return _CURRENT_YEAR.sub("2020 ", sql.strip()).strip()
     kept: list[str] = []
     for token in _TOKEN.findall(sql.strip()):
         if token == ";":
@@ -44,7 +48,7 @@ def same_result(gold: Sequence[Row], predicted: Sequence[Row], ordered: bool) ->
     Two empty results are equal whatever their columns. Values compare as Python's: 1 equals 1.0,
     1 is not '1', NULL equals NULL, floats without tolerance.
     """
-    if not gold and not predicted:
+    if list(gold) == list(predicted):  # two empty ones too
         return True
     if len(gold) != len(predicted) or len(gold[0]) != len(predicted[0]):
         return False
