@@ -161,7 +161,8 @@ def plain(cases: Sequence[Case]) -> int:
     """The plain way, for predictions that are known to be harmless; how many are right."""
     right = 0
     for case in cases:
-        rows = []
+        assert case.names
+        rows: list[Any] = []
         for sql in (case.gold, case.predicted):
             connection = sqlite3.connect(case.database)
             connection.text_factory = lambda raw: raw.decode("utf-8", errors="ignore")

@@ -7,7 +7,7 @@ known, a `question`. Golds that failed are in no denominator.
 import math
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,19 +34,29 @@ Record = Mapping[str, Any]
 def summarize(records: Sequence[Record]) -> dict[str, Any]:
     """Scores: `n` and a count for each metric, their intervals, the same by group, components, categories."""
     counted = [item for item in records if item["category"] != GOLD_FAILED]
+    metrics = [metric for metric in METRICS if metric != "ts" or any("ts" in item for item in counted)]
+
+    def by(names: Sequence[str], items: Sequence[Record], groups: Callable[[Record], Iterable[str]]) -> dict[str, Any]:
+        """The share of each group that has members; a record may be in several."""
+        members: dict[str, list[Record]] = {name: [] for name in names}
+        for item in items:
+            for name in groups(item):
+                members[name].append(item)
+        return {name: _share(found, metrics) for name, found in members.items() if found}
+
     scores = {
-        **_share(counted),
+        **_share(counted, metrics),
         "gold_failed": len(records) - len(counted),
-        "by_hardness": _by(HARDNESS, counted, lambda item: [item["hardness"]]),
-        "by_database": _by(sorted({item["db_id"] for item in counted}), counted, lambda item: [item["db_id"]]),
-        "by_feature": _by(FEATURES, counted, lambda item: item["features"]),
-        "by_tables": _by(("1", "2", "3", "4+"), counted, lambda item: [_tables(item)]),
+        "by_hardness": by(HARDNESS, counted, lambda item: [item["hardness"]]),
+        "by_database": by(sorted({item["db_id"] for item in counted}), counted, lambda item: [item["db_id"]]),
+        "by_feature": by(FEATURES, counted, lambda item: item["features"]),
+        "by_tables": by(("1", "2", "3", "4+"), counted, lambda item: [_tables(item)]),
         "components": components(counted),
         "categories": dict(Counter(item["category"] for item in records).most_common()),
     }
     asked = [item for item in counted if item.get("question")]
     if asked:
-        scores["by_length"] = _by(
+        scores["by_length"] = by(
             [_span(place) for place in range(len(LENGTHS) + 1)], asked, lambda item: [_words(item)]
         )
     if any("time_ratio" in item for item in counted):
@@ -60,18 +70,9 @@ def components(records: Iterable[Record]) -> dict[str, dict[str, float]]:
     return component_scores({name: Component(*map(bool, part)) for name, part in parts.items()} for parts in parsed)
 
 
-def _by(names: Sequence[str], records: Sequence[Record], groups: Any) -> dict[str, dict[str, Any]]:
-    """The share of each group that has members; a record may be in several."""
-    members: dict[str, list[Record]] = {name: [] for name in names}
-    for item in records:
-        for name in groups(item):
-            members[name].append(item)
-    return {name: _share(items) for name, items in members.items() if items}
-
-
-def _share(items: Sequence[Record]) -> dict[str, Any]:
-    metrics = [metric for metric in METRICS if metric != "ts" or any("ts" in item for item in items)]
-    counts = {metric: sum(item.get(metric, 0) for item in items) for metric in metrics}
+def _share(items: Sequence[Record], metrics: Iterable[str]) -> dict[str, Any]:
+    # A suite of one database, which is what there is without a suite, asks no more than EX does.
+    counts = {metric: sum(item.get(metric, item["ex"]) for item in items) for metric in metrics}
     intervals = {metric: asdict(wilson(count, len(items))) for metric, count in counts.items()}
     return {"n": len(items), **counts, "intervals": intervals}
 

@@ -122,6 +122,19 @@ def test_a_broken_evaluation_goes_on_where_it_was(
     ]
 
 
+def test_a_test_suite_is_scored_where_there_is_one(loraql: Loraql, recipe: Path) -> None:
+    loraql("run", recipe)
+    assert "TS" not in loraql("compare", "tiny", "tiny")
+    loraql("suite", "sample", "--databases", "museum", "--most", "3")
+    assert "data/raw/sample/suite/suite.json" in loraql("status", recipe)
+    loraql("evaluate", recipe)
+    records = [item for item in lines("runs/tiny/evaluate/base/predictions.jsonl") if item["split"] == "dev"]
+    assert {item["db_id"]: "ts" in item for item in records} == {"museum": True, "car_rental": False}
+    scores = json.loads(Path("runs/tiny/evaluate/base/scores.json").read_text(encoding="utf-8"))["splits"]["dev"]
+    assert 0 <= scores["ts"] <= scores["ex"]
+    assert scores["manifest"]["decoding"]["greedy"] is True
+
+
 def test_shots_reach_the_exported_model(loraql: Loraql, recipe: Path) -> None:
     loraql("run", recipe, "prompt.shots=2", "train.max_steps=2", "prompt.max_length=4000")
     assert len(lines("runs/tiny/export/merged/shots.jsonl")) > 100

@@ -96,6 +96,9 @@ def test_a_test_suite_and_timings_have_figures_of_their_own() -> None:
     )
     assert scores["ts"] == 1
     assert scores["by_hardness"]["easy"]["ts"] == 1
+    # A database without a suite asks no more than EX.
+    mixed = summarize([record("correct", ts=0), record("correct", "hard", "shop"), record("empty", "hard", "shop")])
+    assert (mixed["ts"], mixed["by_hardness"]["hard"]["ts"]) == (1, 1)
     assert scores["ves"] == pytest.approx(100 * (2 + 1 + 0) / 3)
 
 
