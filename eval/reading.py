@@ -3,7 +3,6 @@
 Reads SQL and the names of a database, runs nothing. Each gold is parsed once.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,16 +13,28 @@ from eval.hardness import Hardness, classify
 from eval.query import Names, ParseError, Query
 
 
-@dataclass(frozen=True)
 class Read:
-    """What reading a prediction beside its gold gave. No components where the gold is outside the narrow grammar."""
+    """What reading a prediction beside its gold gave.
 
-    hardness: Hardness
-    features: tuple[str, ...]
-    tables: int
-    em: bool
-    em_semantic: bool
-    components: Mapping[str, Component]
+    No components where the gold is outside the narrow grammar, and without `names` no match of either kind.
+    """
+
+    def __init__(self, gold: "_Text", predicted: "_Text", names: Names | None) -> None:
+        self.hardness = gold.hardness
+        self.features, self.tables = gold.features
+        self.em, self.components = False, dict[str, Component]()
+        self._gold, self._predicted, self._names = gold, predicted, names
+        if gold.narrow and names:
+            self.em, self.components = match(gold.narrow.query, predicted.narrow and predicted.narrow.query, names)
+
+    @cached_property
+    def em_semantic(self) -> bool:
+        """Worked out when it is asked for: it costs as much as all the rest."""
+        narrow = (self._gold.narrow, self._predicted.narrow)
+        if all(parsed and parsed.whole for parsed in narrow):  # both say what they mean, all of SQL would say the same
+            return self.em
+        gold, predicted = self._gold.full, self._predicted.full
+        return bool(self._names and gold and predicted and match(gold, predicted, self._names).exact)
 
 
 @dataclass
@@ -33,22 +44,10 @@ class Reader:
     _golds: dict[tuple[str, Names | None], "_Text"] = field(default_factory=dict)
 
     def read(self, gold: str, predicted: str, names: Names | None) -> Read:
-        """Without `names` there is no exact match of either kind."""
         key = (gold, names)
         if key not in self._golds:
             self._golds[key] = _Text(gold, names)
-        told = self._golds[key]
-        found, tables = told.features
-        if names is None:
-            return Read(told.hardness, found, tables, False, False, {})
-        other = _Text(predicted, names)
-        em, components = False, dict[str, Component]()
-        if told.narrow:
-            em, components = match(told.narrow.query, other.narrow and other.narrow.query, names)
-        # Read whole by the narrow grammar, both mean what it says, and all of SQL would say the same.
-        whole = told.narrow and told.narrow.whole and other.narrow and other.narrow.whole
-        em_semantic = em if whole else _matches(told.full, other.full, names)
-        return Read(told.hardness, found, tables, em, em_semantic, components)
+        return Read(self._golds[key], _Text(predicted, names), names)
 
 
 class _Text:
@@ -83,7 +82,3 @@ class _Text:
     @cached_property
     def features(self) -> tuple[tuple[str, ...], int]:
         return features(self._query) if self._query else ((), 0)
-
-
-def _matches(gold: Query | None, predicted: Query | None, names: Names) -> bool:
-    return gold is not None and predicted is not None and match(gold, predicted, names).exact

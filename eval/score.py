@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval.exact_match import Component
-from eval.hardness import Hardness
 from eval.plug import plug_values
 from eval.pool import Sandbox
 from eval.query import Names
@@ -68,41 +66,37 @@ class Case:
 class Verdict:
     """What came of one prediction. Results are cut short; `ms` is the prediction's own, of one run.
 
-    `ts` is None without a test suite; `time_ratio` (gold time to predicted time) without timing.
+    `ts` is None without a test suite; `time_ratio` (gold time to predicted time) without timing. `read` holds
+    what its text tells: hardness, exact match, components.
     """
 
     category: str
     message: str
-    hardness: Hardness
     ex: bool
     ex_keep_distinct: bool
-    em: bool
-    em_semantic: bool
     ts: bool | None
     ms: float
     time_ratio: float | None
-    features: tuple[str, ...]
-    tables: int
-    components: Mapping[str, Component]
+    read: Read
     gold_result: Mapping[str, Any]
     predicted_result: Mapping[str, Any]
 
     def record(self) -> dict[str, Any]:
         """The verdict as a line of `predictions.jsonl` has it."""
         return {
-            "hardness": self.hardness,
+            "hardness": self.read.hardness,
             "ex": int(self.ex),
             "ex_keep_distinct": int(self.ex_keep_distinct),
-            "em": int(self.em),
-            "em_semantic": int(self.em_semantic),
+            "em": int(self.read.em),
+            "em_semantic": int(self.read.em_semantic),
             **({} if self.ts is None else {"ts": int(self.ts)}),
             "category": self.category,
             "ms": self.ms,
             **({} if self.time_ratio is None else {"time_ratio": round(self.time_ratio, 4)}),
             "message": self.message,
-            "features": list(self.features),
-            "tables": self.tables,
-            "components": {name: [int(flag) for flag in part] for name, part in self.components.items()},
+            "features": list(self.read.features),
+            "tables": self.read.tables,
+            "components": {name: [int(flag) for flag in part] for name, part in self.read.components.items()},
             "gold_result": dict(self.gold_result),
             "predicted_result": dict(self.predicted_result),
         }
@@ -159,17 +153,12 @@ class Judge:
             yield Verdict(
                 category=one.category,
                 message=one.message,
-                hardness=text.hardness,
                 ex=one.equal,
                 ex_keep_distinct=keeping,
-                em=text.em,
-                em_semantic=text.em_semantic,
                 ts=ts,
                 ms=round(one.milliseconds, 2),
                 time_ratio=self._time_ratio(case) if self.timings and one.equal else None,
-                features=text.features,
-                tables=text.tables,
-                components=text.components,
+                read=text,
                 gold_result=one.gold,
                 predicted_result=one.predicted,
             )

@@ -74,7 +74,7 @@ def differences(rows: list[dict[str, Any]], verdicts: list[Verdict]) -> list[tup
         (row.get("name", str(place)), metric, row[metric])
         for place, (row, verdict) in enumerate(zip(rows, verdicts, strict=True))
         for metric in METRICS
-        if row[metric] not in NO_VERDICT and getattr(verdict, metric) != row[metric]
+        if row[metric] not in NO_VERDICT and verdict.record()[metric] != row[metric]
     ]
 
 
@@ -93,8 +93,8 @@ def test_a_gold_outside_the_official_grammar_scores_no_exact_match(verdicts: dic
         verdict for row, verdict in zip(read("pairs"), verdicts["pairs"], strict=True) if row["em"] in NO_VERDICT
     ]
     assert len(without) == 6
-    assert not any(verdict.em for verdict in without)
-    assert all(verdict.hardness != "unknown" for verdict in without)
+    assert not any(verdict.read.em for verdict in without)
+    assert all(verdict.read.hardness != "unknown" for verdict in without)
 
 
 @pytest.mark.parametrize(("name", "ex", "em"), [("c3", 804, 463), ("graphix", 787, 749)])
@@ -102,11 +102,11 @@ def test_semantic_match_forgives_spelling_and_takes_nothing_away(
     verdicts: dict[str, list[Verdict]], name: str, ex: int, em: int
 ) -> None:
     found = verdicts[name]
-    assert (sum(one.ex for one in found), sum(one.em for one in found)) == (ex, em)
-    lost = [row["pred"] for row, one in zip(read(name), found, strict=True) if one.em and not one.em_semantic]
+    assert (sum(one.ex for one in found), sum(one.read.em for one in found)) == (ex, em)
+    lost = [row["pred"] for row, one in zip(read(name), found, strict=True) if one.read.em and not one.read.em_semantic]
     # The official grammar takes the OR of an ON for part of a value.
     assert all(" join " in text.lower() for text in lost)
     assert len(lost) <= 2
     # What it adds are right queries, but for a join without a condition.
-    added = [one for one in found if one.em_semantic and not one.em]
+    added = [one for one in found if one.read.em_semantic and not one.read.em]
     assert sum(not one.ex for one in added) <= 1

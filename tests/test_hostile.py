@@ -48,7 +48,7 @@ def test_every_hostile_prediction_scores_nothing_and_changes_nothing(database: P
         if sql.startswith("SELECT 1; ") or " DISTINCT " in sql:  # run without what makes it hostile
             expected.add("wrong_result")
         assert verdict.category in expected, (sql[:80], verdict.category, verdict.message)
-        assert not (verdict.ex or verdict.ex_keep_distinct or verdict.em or verdict.em_semantic), sql[:80]
+        assert not (verdict.ex or verdict.ex_keep_distinct or verdict.read.em or verdict.read.em_semantic), sql[:80]
     assert state(database) == before
     assert workers() == others
     assert time.perf_counter() - start < 120
@@ -122,7 +122,7 @@ def test_ten_thousand_fuzzed_hostile_predictions_neither_crash_nor_hang(tmp_path
         path = database_path(tmp_path, "train", question.db_id)
         cases.append(Case(path, question.query, fuzzed(golds, draw), names[path]))
     with Sandbox(Limits(seconds=0.5, memory_mb=128, rows=10_000), workers=2) as sandbox:
-        found = Counter(verdict.category for verdict in Judge(sandbox).verdicts(cases))
+        found = Counter(verdict.record()["category"] for verdict in Judge(sandbox).verdicts(cases))
     assert found.total() == FUZZED
     assert set(found) <= set(CATEGORIES)
     assert found["crashed"] == found["gold_failed"] == 0

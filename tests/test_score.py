@@ -106,9 +106,14 @@ def test_exact_match_needs_the_names_of_the_database(sandbox: Sandbox, database:
     gold, spelled = "SELECT kind FROM pet WHERE age > 3", "SELECT p.kind FROM pet p WHERE p.age>3"
     names = Names(read_sqlite(database))
     found = verdicts(sandbox, *(Case(database, gold, sql, known) for sql in (gold, spelled) for known in (names, None)))
-    assert [(one.em, one.em_semantic) for one in found] == [(True, True), (False, False), (False, True), (False, False)]
-    assert {one.hardness for one in found} == {"easy"}
-    assert found[1].components == {}
+    assert [(one.read.em, one.read.em_semantic) for one in found] == [
+        (True, True),
+        (False, False),
+        (False, True),
+        (False, False),
+    ]
+    assert {one.read.hardness for one in found} == {"easy"}
+    assert found[1].read.components == {}
 
 
 def test_a_test_suite_wants_agreement_on_every_database(sandbox: Sandbox, database: Path, tmp_path: Path) -> None:
