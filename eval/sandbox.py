@@ -29,6 +29,7 @@ Category = Literal[
     "timeout",
     "cpu",
     "memory",
+    "too_many_rows",
     "too_large",
     "crashed",
     "error",
@@ -144,9 +145,10 @@ class _Databases:
                         blobs = True
                         row = [{"hex": cell.hex()} if isinstance(cell, bytes) else cell for cell in row]
                     rows.append(row)
-                    if len(rows) > limits.rows or size > limits.result_mb * 2**20:
-                        message = f"more than {limits.rows} rows or {limits.result_mb} MB"
-                        return {"category": "too_large", "message": message}
+                    if len(rows) > limits.rows:
+                        return {"category": "too_many_rows", "message": f"more than {limits.rows} rows"}
+                    if size > limits.result_mb * 2**20:
+                        return {"category": "too_large", "message": f"a result of more than {limits.result_mb} MB"}
                 columns = [column[0] for column in cursor.description]
                 return {
                     "category": "ok",

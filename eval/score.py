@@ -38,6 +38,7 @@ CATEGORIES = {
     "timeout": "time-out",
     "cpu": "out of processor time",
     "memory": "out of memory",
+    "too_many_rows": "too many rows",
     "too_large": "too large",
     "refused": "refused",
     "crashed": "crashed",

@@ -25,7 +25,7 @@ from eval.source import Source, read_source
 from eval.verdict import is_ordered, normalize, same_result
 
 ACCIDENTS = ("timeout", "crashed")  # say something of the machine, too
-BEYOND_SQL = ("ok", "timeout", "memory", "too_large")  # a query that fails otherwise is none
+BEYOND_SQL = ("ok", "timeout", "cpu", "memory", "too_many_rows", "too_large")  # a query that fails otherwise is none
 
 
 @dataclass(frozen=True)

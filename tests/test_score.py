@@ -53,7 +53,7 @@ def sandbox() -> Iterator[Sandbox]:
         ("SELECT id FROM pet WHERE age > 9", ";", "correct"),  # no statement, no rows
         ("SELECT id FROM pet", ";", "empty"),
         ("SELECT id FROM pet", "SELECT sleep(1)", "error"),
-        ("SELECT id FROM pet", "SELECT a.id FROM pet a, pet b, pet c, pet d", "too_large"),
+        ("SELECT id FROM pet", "SELECT a.id FROM pet a, pet b, pet c, pet d", "too_many_rows"),
         ("SELECT id FROM pet", "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r", "timeout"),
         ("SELECT nope FROM pet", "SELECT id FROM pet", "gold_failed"),
         ("SELECT nope FROM pet", "SELECT nope FROM pet", "gold_failed"),
