@@ -27,7 +27,16 @@ from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config
 from pipeline.console import progress, say, table
 from pipeline.model import Generation, encode_prompts, generate, load_adapter, load_model, load_tokenizer, pick_dtype
-from pipeline.stage import BASE_MODEL, Stage, digest_file, digest_files, read_json, read_jsonl, write_json
+from pipeline.stage import (
+    BASE_MODEL,
+    Stage,
+    digest_file,
+    digest_files,
+    read_json,
+    read_jsonl,
+    recorded_digests,
+    write_json,
+)
 
 BASE = "base"
 SUITE = "suite"  # beside the databases, where `loraql suite` writes
@@ -37,11 +46,10 @@ def _inputs(config: Config) -> dict[str, str]:
     adapters = [path / "adapter_model.safetensors" for path in _checkpoints(config)]
     render = config.run / "render"
     root = config.data.folder / config.data.source
-    manifest, suites = root / "manifest.json", root / SUITE / "suite.json"
-    databases = read_json(manifest)["outputs"] if manifest.is_file() else {}
+    suites = root / SUITE / "suite.json"
     return {
         **digest_files(render / "select.jsonl", render / "dev.jsonl", *(adapters or [config.run / "train"])),
-        **{name: output["sha256"] for name, output in databases.items() if name.endswith(".sqlite")},
+        **{name: digest for name, digest in recorded_digests(root).items() if name.endswith(".sqlite")},
         **({str(suites): digest_file(suites)} if suites.is_file() else {}),
         BASE_MODEL: base_identity(config.model),
     }

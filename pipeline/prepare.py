@@ -18,7 +18,7 @@ from eval.sandbox import Outcome
 from eval.verdict import normalize
 from pipeline.config import Config
 from pipeline.console import progress, say, table
-from pipeline.stage import Stage, read_json, write_json
+from pipeline.stage import Stage, recorded_digests, write_json
 from prompts.describe import describe
 
 SHOWN_REASONS = 8
@@ -26,11 +26,8 @@ SHOWN_REASONS = 8
 
 def _inputs(config: Config) -> dict[str, str]:
     """The digests that `download` recorded: the databases are many, and it is their only writer."""
-    root = config.data.folder / config.data.source
-    if not (root / "manifest.json").is_file():
-        return {str(root): "missing"}
-    outputs = read_json(root / "manifest.json")["outputs"]
-    return {name: output["sha256"] for name, output in outputs.items() if not name.startswith("processed/")}
+    recorded = recorded_digests(config.data.folder / config.data.source)
+    return {name: digest for name, digest in recorded.items() if not name.startswith("processed/")}
 
 
 PREPARE = Stage(

@@ -67,6 +67,15 @@ def digest_files(*paths: Path) -> dict[str, str]:
     return {str(path): digest_file(path) if path.is_file() else "missing" for path in paths}
 
 
+def recorded_digests(folder: Path) -> dict[str, str]:
+    """What a stage recorded of the files that it wrote into its folder: digests by name."""
+    path = folder / MANIFEST
+    try:
+        return {name: output["sha256"] for name, output in read_json(path)["outputs"].items()}
+    except (UserError, KeyError, TypeError, AttributeError):
+        return {str(path): "missing or damaged"}
+
+
 def read_json(path: Path) -> Any:
     """Raises UserError naming the file that is missing or damaged."""
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from data.errors import UserError
 from pipeline.config import Config
-from pipeline.stage import Stage, digest_files, run_stage, why_stale
+from pipeline.stage import Stage, digest_files, recorded_digests, run_stage, why_stale
 
 
 @pytest.fixture
@@ -156,3 +156,14 @@ def test_an_input_that_changes_while_the_stage_works_leaves_it_stale(config: Con
 
     run_stage(replace(stage, work=work), config)
     assert why_stale(stage, config) == f"{source} changed"
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{", "{}", "[]", '{"outputs": []}', '{"outputs": {"a": 1}}', '{"outputs": {"a": {}}}']
+)
+def test_what_a_damaged_manifest_records_is_that_it_is_damaged(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content, encoding="utf-8")
+    assert recorded_digests(tmp_path) == {str(tmp_path / "manifest.json"): "missing or damaged"}
+    (tmp_path / "manifest.json").write_text('{"outputs": {"a": {"sha256": "0f"}}}', encoding="utf-8")
+    assert recorded_digests(tmp_path) == {"a": "0f"}
