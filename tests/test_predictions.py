@@ -84,7 +84,7 @@ def test_an_odd_prediction_is_reported_by_its_line(
         ("SELECT 1\tshop\nSELECT 2\tshop\n", "SELECT a\n", "has 2 lines and .* has 1: .*; the first without a partner is line 2 of .*gold.sql"),
         ("SELECT 1\tshop\n", "SELECT a\nSELECT b\n", "has 1 lines and .* has 2: .*; the first without a partner is line 2 of .*pred.sql"),
         ("SELECT 1\n", "SELECT a\n", "gold.sql: line 1 lacks the database"),
-        ("SELECT 1\tshop\n\nSELECT 2\tshop\n", "SELECT a\nSELECT b\nSELECT c\n", "gold.sql: line 2 is empty, but line 2 of .*pred.sql holds a query"),
+        ("SELECT 1\tshop\n\nSELECT 2\tshop\n", "SELECT a\nSELECT b\nSELECT c\n", "gold.sql: line 2 has an empty gold query, but line 2 of .*pred.sql holds a query"),
         ("", "SELECT a\n", "gold.sql: holds no gold queries"),
         ("\n\n", "\n\n", "gold.sql: holds no gold queries"),
     ],
@@ -124,14 +124,17 @@ def test_predictions_may_carry_their_golds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("gold", "predictions", "message"),
     [
-        ([{"id": "a", "query": "S", "db_id": "x"}, {"id": "b", "query": "S", "db_id": "x"}], [{"id": "a", "sql": "S"}], "has no prediction for b, line 2 of"),
-        ([{"id": "a", "query": "S", "db_id": "x"}], [{"id": "a", "sql": "S"}, {"id": "a", "sql": "T"}], "an id is missing or occurs twice"),
-        ([{"id": "a", "query": "S", "db_id": "x"}] * 2, [{"id": "a", "sql": "S"}] * 2, "gold.jsonl: the id a occurs twice"),
+        ([{"id": "a", "query": "S", "db_id": "x"}, {"id": "b", "query": "S", "db_id": "x"}], [{"id": "a", "sql": "S"}], r"has no prediction for 1 of the 2 golds, the first b \(line 2 of"),
+        ([{"id": "a", "query": "S", "db_id": "x"}], [{"id": "a", "sql": "S"}, {"id": "a", "sql": "T"}], "pred.jsonl: the id a occurs 2 times"),
+        ([{"id": "a", "query": "S", "db_id": "x"}] * 2, [{"id": "a", "sql": "S"}] * 2, "gold.jsonl: the id a occurs 2 times"),
         ([{"id": "a", "query": "S"}], [{"id": "a", "sql": "S"}], "line 1 names no database"),
-        ([{"id": "a", "question": "?", "db_id": "x"}], [{"id": "a", "sql": "S"}], "line 1 has no query under any of gold, query"),
-        ([{"id": "a", "query": "S", "db_id": "x"}], [{"id": "a", "answer": "S"}], "line 1 has no query under any of sql, pred"),
+        ([{"id": "a", "question": "?", "db_id": "x"}], [{"id": "a", "sql": "S"}], "line 1 has no query under any of gold, gold_sql"),
+        ([{"id": "a", "query": "S", "db_id": "x"}], [{"id": "a", "answer": "S"}], "line 1 has no query under any of pred, predicted"),
+        ([{"id": "a", "query": "S", "db_id": "x"}], [{"id": "b", "sql": "S"}], "has no prediction for 1 of the 1 golds, the first a"),
+        ([{"id": 1, "query": "S", "db_id": "x"}] * 1, [{"id": 1, "sql": "S"}, {"sql": "S"}], "pred.jsonl: line 2 has no id, though others have"),
+        ([{"query": "S", "db_id": "x"}], [{"sql": "S", "db_id": "y"}], "line 1 is about the database 'y', its gold about 'x'"),
     ],
-    ids=["missing", "twice", "gold twice", "no database", "no gold", "no prediction"],
+    ids=["missing", "twice", "gold twice", "no database", "no gold", "no prediction", "other ids", "some ids", "another database"],
 )  # fmt: skip
 def test_json_that_does_not_fit_is_refused(
     tmp_path: Path, gold: list[Any], predictions: list[Any], message: str
@@ -144,7 +147,9 @@ def test_json_that_does_not_fit_is_refused(
     ("name", "content", "message"),
     [
         ("gold.json", "{", "gold.json: not valid JSON"),
-        ("gold.json", "{}", "gold.json: holds a dict, not a list of questions"),
+        ("gold.json", '{"questions": []}', "gold.json: is not a list of entries"),
+        ("gold.json", "3", "gold.json: is not a list of entries"),
+        ("gold.json", "[" * 100_000, "gold.json: nested too deeply"),
         ("gold.jsonl", '{"gold": "S", "db_id": "x"}\n{', "gold.jsonl: line 2 is not valid JSON"),
     ],
 )
@@ -153,3 +158,70 @@ def test_broken_json_is_named(tmp_path: Path, name: str, content: str, message: 
         pairs(tmp_path, content, "SELECT a\n", (name, "pred.sql"))
     with pytest.raises(UserError, match=r"gone\.sql: no such file"):
         read_pairs(tmp_path / "gone.sql", tmp_path / "pred.sql")
+
+
+def test_numbers_are_ids_too(tmp_path: Path) -> None:
+    gold = lines(*({"question_id": place, "query": f"SELECT {place}", "db_id": "x"} for place in range(3)))
+    for predictions in (
+        lines(*({"question_id": place, "sql": f"SELECT {place}"} for place in (2, 0, 1))),
+        lines(*({"id": str(place), "pred": f"SELECT {place}"} for place in (1, 2, 0))),
+    ):
+        found = pairs(tmp_path, gold, predictions, ("gold.jsonl", "pred.jsonl"))
+        assert [pair.gold == pair.predicted for pair in found.pairs] == [True] * 3
+
+
+def test_bird_s_predictions_are_read(tmp_path: Path) -> None:
+    gold = json.dumps([{"question_id": place, "SQL": f"SELECT {place}", "db_id": "x"} for place in range(2)])
+    predictions = json.dumps({str(place): f"SELECT {place}\t----- bird -----\tx" for place in (1, 0)})
+    found = pairs(tmp_path, gold, predictions, ("dev.json", "predict_dev.json"))
+    assert [(pair.gold, pair.predicted) for pair in found.pairs] == [("SELECT 0", "SELECT 0"), ("SELECT 1", "SELECT 1")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "gold", "predicted"),
+    [
+        ({"sql": "G", "pred": "P"}, "G", "P"),
+        ({"gold": "G", "sql": "P"}, "G", "P"),
+        ({"gold": "G", "sql": "G", "pred": "P"}, "G", "P"),
+        ({"query": "G", "sql": "P"}, "G", "P"),
+        ({"query": "G", "pred": None}, "G", ""),
+    ],
+)
+def test_one_key_is_never_gold_and_prediction(tmp_path: Path, entry: dict[str, Any], gold: str, predicted: str) -> None:
+    path = tmp_path / "both.jsonl"
+    path.write_text(lines(entry | {"db_id": "x"}), encoding="utf-8")
+    (pair,) = read_pairs(None, path).pairs
+    assert (pair.gold, pair.predicted) == (gold, predicted)
+    path.write_text(lines({"query": "P", "db_id": "x"}), encoding="utf-8")
+    with pytest.raises(UserError, match="line 1 has no query under any of gold"):
+        read_pairs(None, path)
+
+
+def test_only_the_reported_split_of_our_own_files_is_scored_and_that_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    entries = [
+        {"id": f"{split}-0", "split": split, "db_id": "x", "gold": "G", "sql": "P"} for split in ("select", "dev")
+    ]
+    path.write_text(lines(*entries), encoding="utf-8")
+    found = read_pairs(None, path)
+    assert [pair.id for pair in found.pairs] == ["dev-0"]
+    assert "of its 2 entries the 1 with split dev are scored; the others (select) are left out" in found.notes[0]
+
+
+def test_half_a_surrogate_pair_is_replaced_and_noted(tmp_path: Path) -> None:
+    found = pairs(tmp_path, "SELECT 1\tshop\n", json.dumps(["SELECT '\ud800'"]), ("gold.sql", "pred.json"))
+    assert found.pairs[0].predicted == "SELECT '?'"
+    assert "entry 1 holds half a surrogate pair" in found.notes[0]
+
+
+def test_a_prediction_with_a_line_break_is_pointed_at(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"line 2 of .*pred\.sql begins no query: if predictions hold line breaks"):
+        pairs(tmp_path, "SELECT 1\tshop\nSELECT 2\tshop\n", "SELECT a\nFROM t\nSELECT b\n")
+
+
+def test_what_is_not_utf_8_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"pred\.sql: is UTF-16; save it as UTF-8"):
+        pairs(tmp_path, "SELECT 1\tshop\n", "SELECT 1\n".encode("utf-16"))
+    (tmp_path / "folder.sql").mkdir()
+    with pytest.raises(UserError, match=r"folder.sql: is a folder; give a file"):
+        read_pairs(tmp_path / "gold.sql", tmp_path / "folder.sql")
