@@ -105,11 +105,16 @@ def require_sqlite(path: Path) -> None:
             )
 
 
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """A connection to an SQLite file that can change nothing, nor leave anything beside it."""
+    return sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
+
+
 def read_sqlite(path: Path, db_id: str | None = None) -> Schema:
     """The schema of an SQLite file, opened read-only. Raises UserError where it cannot be read."""
     require_sqlite(path)
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
+        connection = open_read_only(path)
         try:
             names = [
                 name
@@ -174,8 +179,12 @@ def _read_entries(path: Path, read: Callable[[dict[str, Any]], Read]) -> dict[st
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
         return {entry["db_id"]: read(entry) for entry in entries}
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path}: not in the layout of Spider's tables.json: {error!r}") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not in the layout of Spider's tables.json ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _pairs_from_entry(entry: dict[str, Any]) -> KeyPairs:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from eval.execution import GOLD_FAILED
 from eval.metrics import mcnemar, paired_difference
-from eval.score import GOLD_FAILED
 from eval.summary import METRICS
 
 Record = Mapping[str, Any]
@@ -42,6 +42,8 @@ def _compare(verdicts: Sequence[tuple[bool, bool]], seed: int) -> dict[str, Any]
 
 def judgement(figures: Mapping[str, Any]) -> str:
     """In words, whether a difference is more than luck: the interval and the test must agree."""
+    if not figures["won"] and not figures["lost"]:
+        return "the same on every question"
     if figures["mcnemar_p"] < SIGNIFICANT and (figures["low"] > 0 or figures["high"] < 0):
         return "more than luck"
     return "within what luck could do"

@@ -1,32 +1,14 @@
 """How hard a gold query is, by Spider's four classes.
 
-Counts in a parsed `Query`, of the outermost SELECT alone. Through `eval/semantic.py` queries outside the
-narrow grammar of the official evaluator (quoted names, LEFT JOIN, IS NULL) get a class too.
+Counts in a parsed `Query`, of the outermost SELECT alone. "unknown" is for texts that cannot be parsed.
 """
 
 from typing import Literal
 
-from eval import semantic, spider_sql
-from eval.query import Names, ParseError, Query, conditions_of, connectors_of
+from eval.query import Query, clauses_of, conditions_of, connectors_of
 
 Hardness = Literal["easy", "medium", "hard", "extra", "unknown"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra", "unknown")
-
-
-def hardness(sql: str, names: Names | None = None) -> Hardness:
-    """The class of a gold query given as text; "unknown" where it cannot be parsed.
-
-    With `names` the narrow grammar has the first word, whose oddities the official classes show.
-    """
-    try:
-        if names:
-            return classify(spider_sql.parse(sql, names).query)
-    except ParseError:
-        pass
-    try:
-        return classify(semantic.parse(sql))
-    except ParseError:
-        return "unknown"
 
 
 def classify(query: Query) -> Hardness:
@@ -35,7 +17,7 @@ def classify(query: Query) -> Hardness:
     The counting of aggregates is the official one: those of SELECT, GROUP BY and ORDER BY, negated
     conditions, and the connectors of HAVING, but not the aggregates that HAVING compares.
     """
-    clauses = (query.on, query.where, query.having)
+    clauses = clauses_of(query)
     units = [unit for clause in clauses for unit in conditions_of(clause)]
     surface = (
         sum(map(bool, (query.where, query.group, query.direction, query.limit)))

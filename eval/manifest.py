@@ -16,15 +16,19 @@ from data.spider import suite_files
 from eval.sandbox import Limits
 
 METRIC_VERSION = 1  # raise it when a change of the rules changes verdicts
-# Without these two the same, figures are about different things.
-MUST_AGREE = {"gold": "the gold queries", "databases": "the databases", "plug_value": "the setting plug_value"}
+# Without these the same, figures are about different things.
+MUST_AGREE = {
+    "gold": "the gold queries differ",
+    "databases": "the databases differ",
+    "plug_value": "the setting plug_value differs",
+}
 SHOULD_AGREE = {
-    "metric": "the version of the scoring rules",
-    "limits": "the limits of the sandbox",
-    "foreign_keys": "the foreign keys (tables.json)",
-    "sqlite": "SQLite's version",
-    "decoding": "the decoding settings",
-    "timings": "how often queries are timed",
+    "metric": "the version of the scoring rules differs",
+    "limits": "the limits of the sandbox differ",
+    "foreign_keys": "the foreign keys (tables.json) differ",
+    "sqlite": "SQLite's version differs",
+    "decoding": "the decoding settings differ",
+    "timings": "how often queries were timed differs",
 }
 
 
@@ -49,7 +53,7 @@ def metric_manifest(
         "limits": asdict(limits),
         "foreign_keys": foreign_keys,
         "decoding": None if decoding is None else dict(decoding),
-        "gold": _digest(f"{db_id}\t{query}\n".encode() for db_id, query in golds),
+        "gold": _digest(f"{db_id}\t{query}\n".encode("utf-8", "replace") for db_id, query in golds),
         "databases": {db_id: _digest_folder(path) for db_id, path in sorted(databases.items())},
         "sqlite": sqlite3.sqlite_version,
         "python": platform.python_version(),
@@ -58,10 +62,16 @@ def metric_manifest(
 
 
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What keeps two manifests from being compared at all, and what makes a comparison doubtful."""
-    return tuple(  # type: ignore[return-value]
-        [name for key, name in keys.items() if first.get(key) != second.get(key)] for keys in (MUST_AGREE, SHOULD_AGREE)
-    )
+    """What keeps two manifests from being compared at all, and what makes a comparison doubtful.
+
+    Decoding is not known of another system's predictions, and then it does not differ.
+    """
+    unknown = {key for key in ("decoding",) if None in (first.get(key), second.get(key))}
+
+    def differing(keys: Mapping[str, str]) -> list[str]:
+        return [text for key, text in keys.items() if key not in unknown and first.get(key) != second.get(key)]
+
+    return differing(MUST_AGREE), differing(SHOULD_AGREE)
 
 
 def _digest_folder(database: Path) -> str:

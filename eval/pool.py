@@ -12,6 +12,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -23,15 +24,21 @@ from eval.sandbox import MAX_SQL_BYTES, Category, Limits, Outcome
 
 KILL_GRACE_SECONDS = 1.0
 # What a worker may have waiting: its pipe holds 64 KiB, so that sending never has to wait for it.
-QUEUED_QUERIES = 16
+# A query that may be slow must not wait behind another while a worker is free: more than one is sent ahead only
+# to a worker that has been quick, one more for each quick answer.
+QUEUED_QUERIES = 8
 QUEUED_BYTES = 32_768
+QUICK_SECONDS = 0.02
 # How far workers may run ahead of the outcome that the caller waits for, and what may be held meanwhile.
 AHEAD = 512
 AHEAD_BYTES = 64 * 2**20
 
 
 class Sandbox:
-    """A pool of worker processes; use it as a context manager. Safe to call from several threads."""
+    """A pool of worker processes; use it as a context manager. Safe to call from several threads.
+
+    A thread that is in the middle of `map` has the workers; asking for another run raises RuntimeError.
+    """
 
     def __init__(self, limits: Limits | None = None, workers: int | None = None) -> None:
         self.limits = limits or Limits()
@@ -39,6 +46,7 @@ class Sandbox:
         self._idle: queue.Queue[_Worker | None] = queue.Queue()
         for _ in range(self.workers):
             self._idle.put(None)  # started when first needed
+        self._driving: set[int] = set()  # the threads that are in the middle of a run
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -63,11 +71,17 @@ class Sandbox:
 
         The workers go on while the caller does something else between two outcomes.
         """
-        todo = enumerate(map(_encode, jobs))
+        requests = enumerate(map(_encode, jobs))
+        first = next(requests, None)
+        if first is None:
+            return
+        todo = itertools.chain([first], requests)
         # Drawn, but not with a worker: it found no room, or was lost with one that another query killed.
         again: deque[_Request] = deque()
         done: dict[int, tuple[Outcome, int]] = {}
+        thread = threading.get_ident()
         pool = self._take(workers)
+        self._driving.add(thread)
         try:
             for wanted in itertools.count():
                 while wanted not in done:
@@ -94,6 +108,7 @@ class Sandbox:
                         done.update(worker.receive())
                 yield done.pop(wanted)[0]
         finally:
+            self._driving.discard(thread)
             for worker in pool:
                 usable = worker.alive and not worker.waiting
                 if not usable:
@@ -102,6 +117,8 @@ class Sandbox:
 
     def _take(self, most: int) -> "list[_Worker]":
         """At least one worker, waiting for it if all are busy; more only if they are idle."""
+        if threading.get_ident() in self._driving and self._idle.empty():
+            raise RuntimeError("this thread is in the middle of map(), which has all the workers")
         slots = [self._idle.get()]
         while len(slots) < most:
             try:
@@ -139,6 +156,7 @@ class _Worker:
         self.alive = True
         self.waiting: deque[_Request] = deque()
         self._limits, self._chunks, self._started = limits, list[bytes](), 0.0
+        self._quick = 0  # answers in a row
         # -I -S: no environment, no site packages, no current folder on the path.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(asdict(limits))],
@@ -156,7 +174,8 @@ class _Worker:
     def has_room(self, request: "_Request") -> bool:
         """Whether sending would not have to wait for the query that it is busy with."""
         queued = sum(len(text) for _, text in self.waiting) + len(request[1])
-        return self.alive and (not self.waiting or (len(self.waiting) < QUEUED_QUERIES and queued <= QUEUED_BYTES))
+        ahead = min(QUEUED_QUERIES, 1 + self._quick)
+        return self.alive and (not self.waiting or (len(self.waiting) < ahead and queued <= QUEUED_BYTES))
 
     @property
     def deadline(self) -> float:
@@ -207,6 +226,7 @@ class _Worker:
     def _answered(self, outcome: Outcome, size: int) -> tuple[int, tuple[Outcome, int]]:
         number, _ = self.waiting.popleft()
         self._started = time.perf_counter()
+        self._quick = self._quick + 1 if outcome.milliseconds < 1000 * QUICK_SECONDS else 0
         if outcome.category == "memory":  # what it still holds is not known: the next query gets a fresh one
             self.alive = False
         return number, (outcome, size)

@@ -4,9 +4,11 @@ Two parsers write it, `eval/spider_sql.py` (the narrow official grammar) and `ev
 SQL, through sqlglot); `eval/exact_match.py` compares it and `eval/hardness.py` counts in it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from data.errors import UserError
 from data.schema import KeyPairs, Schema, key_pairs, read_key_pairs, read_sqlite
 
 STAR = "*"
@@ -81,6 +83,19 @@ def connectors_of(clause: Conditions) -> list[str | Condition]:
     return list(clause[1::2])
 
 
+def clauses_of(query: Query) -> tuple[Conditions, ...]:
+    return query.on, query.where, query.having
+
+
+def parts(query: Query) -> Iterator[Query]:
+    """The queries directly in a query: in FROM, in conditions, after a set operation."""
+    yield from (unit for unit in query.tables if isinstance(unit, Query))
+    units = (unit for clause in clauses_of(query) for unit in conditions_of(clause))
+    yield from (value for unit in units for value in (unit.right, unit.upper) if isinstance(value, Query))
+    if query.branch:
+        yield query.branch
+
+
 class Names:
     """The tables and columns of one database in lower case, and its foreign keys as a renaming.
 
@@ -115,10 +130,15 @@ class KnownNames:
     def __init__(self, tables: Path | None) -> None:
         self._keys = read_key_pairs(tables) if tables else {}
         self._read: dict[Path, Names | None] = {}
+        self.unreadable: dict[Path, str] = {}
 
     def get(self, database: Path) -> Names | None:
-        """None where the file is missing. Raises UserError where its schema cannot be read."""
+        """None where the file is missing, or cannot be read, which `unreadable` then explains."""
         if database not in self._read:
-            there = database.is_file()
-            self._read[database] = Names(read_sqlite(database), self._keys.get(database.stem)) if there else None
+            self._read[database] = None
+            try:
+                if database.is_file():
+                    self._read[database] = Names(read_sqlite(database), self._keys.get(database.stem))
+            except UserError as error:
+                self.unreadable[database] = str(error)
         return self._read[database]

@@ -50,6 +50,11 @@ class Reader:
         return Read(self._golds[key], _Text(predicted, names), names)
 
 
+def hardness(sql: str, names: Names | None = None) -> Hardness:
+    """The class of a gold query given as text; "unknown" where it cannot be parsed."""
+    return _Text(sql, names).hardness
+
+
 class _Text:
     """A query's text, parsed when it is asked for."""
 

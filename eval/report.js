@@ -5,8 +5,9 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const { runs, questions, categories, metrics } = data;
 const PAGE = 25;
-const DIFF_CELLS = 1e6; // token pairs; beyond, two queries are shown without marks
-const SELECTS = ["run", "verdict", "category", "hardness", "db", "feature"];
+const TITLE_LENGTH = 300;
+const DIFF_TOKENS = 1500; // of either query; beyond, two are shown without marks
+const SELECTS = ["run", "verdict", "category", "hardness", "db", "feature", "tables", "words"];
 const TITLE = document.title;
 const byId = new Map(questions.map((question) => [question.id, question]));
 const [overview, detail, form, results, more, count, clear] = [
@@ -18,11 +19,11 @@ let found = questions;
 let shown = 0;
 let own = false; // the form changed the address, so it needs no change itself and the page no scrolling
 
-/** An element; strings become text, null and "" nothing. */
+/** An element; strings become text, null and "" nothing. Many children come as an array: a call takes only so many. */
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children.filter((child) => child !== null && child !== ""));
+  for (const child of children.flat()) if (child !== null && child !== "") element.append(child);
   return element;
 }
 
@@ -58,6 +59,16 @@ function haystack(question) {
   return question.lower;
 }
 
+/** The group of the breakdown by tables. */
+const tablesOf = ({ tables }) => (tables === undefined ? "" : tables > 3 ? "4+" : String(Math.max(tables, 1)));
+
+/** Whether the question is as long as "9-12 words" or "21 words or more" says. */
+function isLong(question, span) {
+  const [low = Infinity, high = Infinity] = span.match(/\d+/g)?.map(Number) ?? [];
+  const words = (question.question ?? "").split(/\s+/).filter(Boolean).length;
+  return low <= words && words <= high;
+}
+
 function matching() {
   const words = (filters.q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const verdict = filters.verdict ? (VERDICTS[filters.verdict]?.[1] ?? (() => false)) : null;
@@ -68,6 +79,8 @@ function matching() {
       (!filters.hardness || question.hardness === filters.hardness) &&
       (!filters.db || question.db_id === filters.db) &&
       (!filters.feature || question.features?.includes(filters.feature)) &&
+      (!filters.tables || tablesOf(question) === filters.tables) &&
+      (!filters.words || isLong(question, filters.words)) &&
       words.every((word) => haystack(question).includes(word)),
   );
 }
@@ -85,15 +98,16 @@ function outcome(answer, of = "") {
 
 function entry(question) {
   const href = address({ ...filters, example: question.id });
-  const link = make("a", { href }, question.question || question.gold || question.id);
+  const title = question.question || question.gold || question.id;
+  const link = make("a", { href }, title.length > TITLE_LENGTH ? title.slice(0, TITLE_LENGTH) + "…" : title);
   const about = [question.id, question.db_id, question.hardness].filter(Boolean).join(" · ");
   const chips = question.answers.map((answer, place) => outcome(answer, runs.length > 1 ? runs[place] : ""));
-  return make("li", {}, make("div", {}, link, make("small", {}, about)), make("div", { class: "chips" }, ...chips));
+  return make("li", {}, make("div", {}, link, make("small", {}, about)), make("div", { class: "chips" }, chips));
 }
 
 function showMore() {
   const next = found.slice(shown, shown + PAGE).map(entry);
-  results.append(...next);
+  for (const item of next) results.append(item);
   shown += next.length;
   more.hidden = shown >= found.length;
   more.textContent = `Show ${Math.min(PAGE, found.length - shown)} more`;
@@ -122,8 +136,12 @@ function occurring(values, order = []) {
 }
 
 function fillForm() {
-  const fill = (name, options) =>
-    form.elements[name]?.append(...options.map(([value, label]) => make("option", { value }, label)));
+  const fill = (name, options) => {
+    const field = form.elements[name];
+    if (!field) return;
+    for (const [value, label] of options) field.append(make("option", { value }, label));
+    field.parentElement.hidden = options.length < 2;
+  };
   const any = (values, labels = {}) => [["", "any"], ...values.map((value) => [value, labels[value] ?? value])];
   const kinds = questions.flatMap((question) => question.answers.map((answer) => answer?.category));
   const labels = Object.fromEntries(Object.entries(VERDICTS).map(([name, [label]]) => [name, label]));
@@ -133,6 +151,8 @@ function fillForm() {
   fill("hardness", any(occurring(questions.map((question) => question.hardness), data.hardness)));
   fill("db", any(occurring(questions.map((question) => question.db_id))));
   fill("feature", any(occurring(questions.flatMap((question) => question.features ?? []))));
+  fill("tables", any(occurring(questions.map(tablesOf))));
+  fill("words", any(data.lengths));
 }
 
 // --- one example ---
@@ -146,7 +166,7 @@ function common(left, right) {
   const [a, b] = [left, right].map((tokens) =>
     tokens.map((token, place) => [compared(token), place]).filter(([token]) => !silent(token)),
   );
-  if (a.length * b.length > DIFF_CELLS) return null;
+  if (Math.max(a.length, b.length) > DIFF_TOKENS) return null;
   const width = b.length + 1;
   const length = new Uint32Array((a.length + 1) * width);
   for (let i = a.length - 1; i >= 0; i--)
@@ -163,51 +183,69 @@ function common(left, right) {
   return kept;
 }
 
-function code(tokens, kept, side) {
-  const shownAsIs = (token, place) => !kept || kept.has(place) || silent(token);
-  const parts = tokens.map((token, place) => (shownAsIs(token, place) ? token : make("mark", {}, token)));
-  return make("pre", { class: side }, ...parts);
+/** A text of a question or an answer; where only its beginning is in the page, its length is told. */
+function whole(source, key) {
+  const length = source.cut?.[key];
+  return [source[key] ?? "", length ? make("i", { class: "quiet" }, `… ${length.toLocaleString("en")} characters in all`) : null];
 }
 
-function table(result) {
-  if (!result?.columns?.length) return quiet("no result");
+/** Gold and prediction, the tokens marked that only one of them has; null if they are too long for that. */
+function marked(question, answer) {
+  if (!answer.sql || question.cut?.gold || answer.cut?.sql) return null;
+  const sides = [question.gold ?? "", answer.sql].map((sql) => sql.match(TOKEN) ?? []);
+  const kept = common(...sides);
+  const drawn = (tokens, side) =>
+    tokens.map((token, place) => (kept[side].has(place) || silent(token) ? token : make("mark", {}, token)));
+  return kept && sides.map(drawn);
+}
+
+function table(result, fact = "") {
+  const told = (rows) => quiet([rows, fact].filter(Boolean).join(" · "));
+  if (!result?.columns?.length) return told("no result");
   const cell = (value) =>
     value === null
       ? make("td", {}, make("i", {}, "NULL"))
       : make("td", typeof value === "number" ? { class: "number" } : {}, String(value));
-  const head = make("tr", {}, ...result.columns.map((name) => make("th", { scope: "col" }, String(name))));
-  const rows = result.rows.map((row) => make("tr", {}, ...row.map(cell)));
-  const drawn = make("table", { class: "rows" }, make("thead", {}, head), make("tbody", {}, ...rows));
+  const head = make("tr", {}, result.columns.map((name) => make("th", { scope: "col" }, String(name))));
+  const rows = result.rows.map((row) => make("tr", {}, row.map(cell)));
+  const drawn = make("table", { class: "rows" }, make("thead", {}, head), make("tbody", {}, rows));
   const all = result.row_count === 0 ? "no rows" : `${result.row_count} row${result.row_count === 1 ? "" : "s"}`;
   const cut = rows.length < result.row_count ? `first ${rows.length} of ` : "";
-  return make("div", {}, make("div", { class: "scroll" }, drawn), quiet(cut + all));
+  return make("div", {}, make("div", { class: "scroll" }, drawn), told(cut + all));
 }
 
 function answerBlock(question, answer, place) {
   const heading = make("h2", { class: `name s${place}` }, runs[place]);
   if (!answer) return make("section", {}, heading, quiet("This run has no answer to the question."));
-  const sides = [question.gold ?? "", answer.sql ?? ""].map((sql) => sql.match(TOKEN) ?? []);
-  const kept = answer.sql ? common(...sides) : null;
+  const marks = marked(question, answer);
+  const [gold, predicted] = marks ?? [whole(question, "gold"), whole(answer, "sql")];
+  const alike = question.gold === answer.sql && !answer.cut?.sql;
+  const unmarked = answer.sql && !marks && !alike ? quiet("Too long to mark the differences.") : null;
   const scored = Object.entries(metrics).filter(([name]) => name in answer && answer.category !== "gold_failed");
   const chips = scored.map(([name, label]) => chip(answer[name] === 1 ? "right" : "wrong", answer[name] === 1, label));
-  const facts = ["ms" in answer ? `${answer.ms} ms` : "", answer.prompt_digest ? `prompt ${answer.prompt_digest}` : ""];
-  const predicted = answer.sql ? code(sides[1], kept?.[1], "predicted") : quiet("no SQL");
-  const raw = [make("summary", {}, "Everything the model wrote"), make("pre", {}, answer.text ?? "")];
+  const query = (side, parts) => make("pre", { class: side }, parts);
+  const raw = [make("summary", {}, "Everything the model wrote"), make("pre", {}, whole(answer, "text"))];
   return make(
     "section", {}, heading,
-    make("p", { class: "chips" }, outcome(answer), ...chips),
-    answer.message ? make("p", { class: "message" }, answer.message) : null,
+    make("p", { class: "chips" }, outcome(answer), chips),
+    answer.message ? make("p", { class: "message" }, whole(answer, "message")) : null,
     make("div", { class: "pair" },
-      make("div", {}, make("h3", {}, "Gold"), code(sides[0], kept?.[0], "gold"), table(question.gold_result)),
-      make("div", {}, make("h3", {}, "Predicted"), predicted, table(answer.predicted_result)),
+      make("div", {}, make("h3", {}, "Gold"), query("gold", gold), table(question.gold_result)),
+      make("div", {}, make("h3", {}, "Predicted"), answer.sql ? query("predicted", predicted) : quiet("no SQL"),
+        table(answer.predicted_result, "ms" in answer ? `ran in ${answer.ms} ms` : ""),
+      ),
     ),
-    quiet(facts.filter(Boolean).join(" · ")),
-    answer.text ? make("details", {}, ...raw) : null,
+    unmarked,
+    answer.prompt_digest ? quiet(`prompt digest ${answer.prompt_digest}`) : null,
+    answer.text ? make("details", {}, raw) : null,
   );
 }
 
+/** The question of an id, or of its number in the page where no id is so. */
+const asked = (id) => byId.get(id) ?? (/^\d+$/.test(id) ? questions[Number(id) - 1] : undefined);
+
 function showDetail(id) {
-  const question = byId.get(id);
+  const question = asked(id);
   const link = (label, rel, state) => make("a", { rel, href: address(state) }, label);
   const back = link("Back to the list", "up", filters);
   if (!question) {
@@ -219,7 +257,8 @@ function showDetail(id) {
   const step = (label, rel, to) =>
     to ? link(label, rel, { ...filters, example: to.id }) : make("span", { class: "quiet" }, label);
   const tables = question.tables ? `${question.tables} table${question.tables === 1 ? "" : "s"}` : "";
-  const about = [id, question.split, question.db_id, question.hardness, ...(question.features ?? []), tables];
+  const named = question.question ? id : ""; // else the id is the heading
+  const about = [named, question.split, question.db_id, question.hardness, ...(question.features ?? []), tables];
   const legend = make(
     "p", { class: "quiet legend" },
     make("mark", { class: "gold" }, "Marked in gold"), ": not in the prediction. ",
@@ -231,7 +270,7 @@ function showDetail(id) {
       step("Previous", "prev", row[place - 1]), step("Next", "next", row[place + 1]),
       make("span", { class: "quiet" }, `${place + 1} of ${row.length}`),
     ),
-    make("h1", { tabindex: "-1" }, question.question || "(no question given)"),
+    make("h1", { tabindex: "-1" }, question.question ? whole(question, "question") : question.id),
     quiet(about.filter(Boolean).join(" · ")),
     ...question.answers.map((answer, number) => answerBlock(question, answer, number)),
   );
@@ -253,10 +292,11 @@ function follow(event) {
   const open = "example" in state;
   showList();
   [detail.hidden, overview.hidden] = [!open, open];
-  document.title = open ? `${state.example}: ${TITLE}` : TITLE;
+  const id = asked(state.example)?.id ?? state.example;
+  document.title = open ? `${id}: ${TITLE}` : TITLE;
   if (open) {
-    detail.dataset.id = state.example;
-    showDetail(state.example);
+    detail.dataset.id = id;
+    showDetail(id);
     scrollTo(0, 0);
     if (event) detail.querySelector("h1").focus({ preventScroll: true });
   } else if (left && found.includes(left)) {

@@ -24,26 +24,23 @@ from markupsafe import Markup
 
 from eval.charts import bar_row, dot_row, loss_chart, loss_window, step_chart
 from eval.comparison import judgement
+from eval.execution import GOLD_FAILED
 from eval.hardness import HARDNESS
-from eval.score import CATEGORIES, GOLD_FAILED
+from eval.score import CATEGORIES
 from eval.summary import METRICS
 
 Scores = Mapping[str, Any]
 Record = Mapping[str, Any]
 
-MEANINGS = {
-    "ex": "returns what the gold query returns, by the rules of Spider's evaluator: DISTINCT is dropped",
-    "ex_keep_distinct": "the same, with DISTINCT left in both queries",
-    "ts": "returns what the gold query returns on every database of the test suite",
-    "em": "has the clauses of the gold query, in any order, whatever the values",
-    "em_semantic": "the same, read for what the SQL means: aliases, INNER JOIN, comma joins",
-}
 QUESTION_KEYS = ("db_id", "hardness", "question", "gold", "features", "tables", "gold_result", "split")
 ANSWER_KEYS = ("sql", "category", "message", "ms", "predicted_result", "prompt_digest")
 
 SHOWN_NOTES = 5
 SHOWN_DATABASES = 24
 SHOWN_GOLD_FAILURES = 10
+# So many characters of a text go into the page.
+LONGEST = {"question": 1_000, "gold": 5_000, "sql": 5_000, "text": 5_000, "message": 1_000}
+LONGEST_COLUMN = 200  # SQLite names a result's column by its whole expression
 EXACT_IN_JAVASCRIPT = 2**53
 
 
@@ -145,15 +142,14 @@ def _data(runs: Sequence[Run]) -> dict[str, Any]:
             question = questions.setdefault(
                 name, {"id": name, **_pick(record, QUESTION_KEYS), "answers": [None] * len(runs)}
             )
-            answer = _pick(record, (*ANSWER_KEYS, *METRICS))
-            if (text := record.get("text", "")) and text.strip() != record["sql"].strip():
-                answer["text"] = text
-            question["answers"][place] = answer
+            said_more = (record.get("text") or "").strip() != record["sql"].strip()
+            question["answers"][place] = _pick(record, (*ANSWER_KEYS, *METRICS, *["text"] * said_more))
     return {
         "runs": [run.name for run in runs],
         "categories": CATEGORIES,
         "hardness": HARDNESS,
         "metrics": METRICS,
+        "lengths": _names(runs, "by_length"),
         "questions": list(questions.values()),
     }
 
@@ -168,7 +164,17 @@ def _named(records: Sequence[Record]) -> Iterator[tuple[str, Record]]:
 
 
 def _pick(record: Record, keys: Sequence[str]) -> dict[str, Any]:
-    return {key: record[key] for key in keys if record.get(key) not in (None, "")}
+    """What the record has of the keys; of a long text the beginning, and under "cut" its whole length."""
+    found = {key: record[key] for key in keys if record.get(key) not in (None, "")}
+    cut = {key: len(found[key]) for key, most in LONGEST.items() if len(found.get(key, "")) > most}
+    found |= {key: found[key][: LONGEST[key]] for key in cut}
+    for key in found.keys() & {"gold_result", "predicted_result"}:
+        found[key] = {**found[key], "columns": [_short(name) for name in found[key]["columns"]]}
+    return found | ({"cut": cut} if cut else {})
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_COLUMN else name[:LONGEST_COLUMN] + "…"
 
 
 def _metrics(runs: Sequence[Run], comparison: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -180,7 +186,7 @@ def _metrics(runs: Sequence[Run], comparison: Mapping[str, Any] | None) -> list[
             gain = (comparison or {}).get(metric)
             if gain is None and comparison and all(cells):
                 gain = {"value": cells[1]["interval"]["value"] - cells[0]["interval"]["value"]}
-            rows.append({"key": metric, "label": label, "meaning": MEANINGS[metric], "cells": cells, "gain": gain})
+            rows.append({"key": metric, "label": label, "cells": cells, "gain": gain})
     return rows
 
 
@@ -196,20 +202,23 @@ def _cell(place: int, scores: Scores, metric: str, mark: str = "") -> Any:
 
 def _breakdowns(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     yield {"title": "Hardness", "rows": _groups(runs, "by_hardness", "hardness")}
-    yield {"title": "Tables in the gold query", "rows": _groups(runs, "by_tables")}
-    yield {"title": "Length of the question", "rows": _groups(runs, "by_length")}
+    yield {"title": "Tables in the gold query", "rows": _groups(runs, "by_tables", "tables")}
+    yield {"title": "Length of the question", "rows": _groups(runs, "by_length", "words")}
     yield {"title": "SQL feature of the gold query", "rows": _groups(runs, "by_feature", "feature")}
 
 
-def _groups(runs: Sequence[Run], key: str, filtered: str = "") -> list[dict[str, Any]]:
-    """The groups of any run with EX, and EM as a mark, by run."""
-    names = dict.fromkeys(name for run in runs for name in run.scores.get(key, {}))
+def _names(runs: Sequence[Run], key: str) -> list[str]:
+    return list(dict.fromkeys(name for run in runs for name in run.scores.get(key, {})))
+
+
+def _groups(runs: Sequence[Run], key: str, filtered: str) -> list[dict[str, Any]]:
+    """The groups of any run with EX, and EM as a mark, by run; `filtered` is the list's filter for them."""
     rows = []
-    for name in names:
+    for name in _names(runs, key):
         groups = [run.scores.get(key, {}).get(name, {"n": 0}) for run in runs]
         if count := max(group["n"] for group in groups):
             cells = [_cell(place, group, "ex", "em") for place, group in enumerate(groups)]
-            rows.append({"name": name, "n": count, "cells": cells, "filter": {filtered: name} if filtered else {}})
+            rows.append({"name": name, "n": count, "cells": cells, "filter": {filtered: name}})
     return rows
 
 
@@ -223,20 +232,27 @@ def _by_database(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return sorted(_groups(runs, "by_database", "db"), key=order)
 
 
-def _components(runs: Sequence[Run]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    names = dict.fromkeys(name for run in runs for name in run.scores.get("components", {}))
-    return [(name, [run.scores.get("components", {}).get(name, {}) for run in runs]) for name in names]
+def _components(runs: Sequence[Run]) -> list[tuple[str, list[list[float | None]]]]:
+    """Precision, recall and F1 of each clause by run. The official F1 of two zeros is 1; here it is None."""
+
+    def parts(run: Run, name: str) -> list[float | None]:
+        found = run.scores.get("components", {}).get(name, {})
+        return [found.get("acc"), found.get("rec"), found.get("f1") if found.get("acc") or found.get("rec") else None]
+
+    return [(name, [parts(run, name) for run in runs]) for name in _names(runs, "components")]
 
 
 def _kinds(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """What went wrong, in the order of CATEGORIES: counts by run, each with one example."""
+    """What went wrong, most frequent in the last run first: counts by run, each with one example."""
     first = [{item["category"]: name for name, item in reversed(list(_named(run.records)))} for run in runs]
     counts = [{key: count for key, count in run.scores["categories"].items() if key != "correct"} for run in runs]
+    found = [category for category in CATEGORIES if any(count.get(category) for count in counts)]
+    found.sort(key=lambda category: [-count.get(category, 0) for count in reversed(counts)])
     most = max((count for failures in counts for count in failures.values()), default=1)
     return [
         {
             "key": category,
-            "label": label,
+            "label": CATEGORIES[category],
             "cells": [
                 {
                     "count": count.get(category, 0),
@@ -246,8 +262,7 @@ def _kinds(runs: Sequence[Run]) -> list[dict[str, Any]]:
                 for place, count in enumerate(counts)
             ],
         }
-        for category, label in CATEGORIES.items()
-        if any(count.get(category) for count in counts)
+        for category in found
     ]
 
 

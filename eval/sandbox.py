@@ -25,6 +25,7 @@ Category = Literal[
     "syntax",
     "no_such_table",
     "no_such_column",
+    "no_statement",
     "refused",
     "timeout",
     "cpu",
@@ -136,9 +137,12 @@ class _Databases:
             cursor = connection.execute(sql)
             try:
                 if cursor.description is None:
-                    return {"category": "refused", "message": "not a query"}
+                    return {"category": "no_statement", "message": "no statement"}
+                columns = [column[0] for column in cursor.description]
                 rows: list[list[Any]] = []
-                size, blobs = 0, False
+                size, blobs = sum(map(len, columns)), False
+                if size > limits.result_mb * 2**20:
+                    return {"category": "too_large", "message": f"column names of more than {limits.result_mb} MB"}
                 for row in cursor:
                     size += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
                     if any(isinstance(cell, bytes) for cell in row):
@@ -149,7 +153,6 @@ class _Databases:
                         return {"category": "too_many_rows", "message": f"more than {limits.rows} rows"}
                     if size > limits.result_mb * 2**20:
                         return {"category": "too_large", "message": f"a result of more than {limits.result_mb} MB"}
-                columns = [column[0] for column in cursor.description]
                 return {
                     "category": "ok",
                     "columns": columns,

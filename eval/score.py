@@ -4,27 +4,23 @@ Reads gold and predicted SQL with their databases, runs both in the sandbox, and
 category: "correct", or the reason why not. What the verdicts add up to is `eval/summary.py`'s.
 """
 
-import hashlib
 import itertools
 import math
 import statistics
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from eval.execution import GOLD_FAILED, Compared, Comparer, Pair
 from eval.plug import plug_values
 from eval.pool import Sandbox
 from eval.query import Names
 from eval.reading import Read, Reader
-from eval.sandbox import Outcome, Row, Value
-from eval.verdict import is_ordered, normalize, same_result
+from eval.verdict import normalize
 
-SHOWN_ROWS = 5
-SHOWN_CHARACTERS = 80
 BLOCK = 128
-REMEMBERED_CELLS = 1_000_000
-GOLD_FAILED = "gold_failed"
 PROMPT_TOO_LONG = "prompt_too_long"
 
 # Every category of a prediction, as reports name it. Those of the sandbox that are rare share a name.
@@ -81,6 +77,7 @@ class Verdict:
     read: Read
     gold_result: Mapping[str, Any]
     predicted_result: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()  # about the gold, for people
 
     def record(self) -> dict[str, Any]:
         """The verdict as a line of `predictions.jsonl` has it."""
@@ -103,24 +100,9 @@ class Verdict:
         }
 
 
-@dataclass(frozen=True)
-class _Compared:
-    """Both outcomes on one database, the rows cut short."""
-
-    category: str
-    message: str
-    milliseconds: float
-    gold: Mapping[str, Any]
-    predicted: Mapping[str, Any]
-
-    @property
-    def equal(self) -> bool:
-        return self.category == "correct"
-
-
 @dataclass
 class Judge:
-    """Gives verdicts; what it has learnt of golds it keeps, results by the content of the database.
+    """Gives verdicts; what it has learnt of golds it keeps.
 
     With `plug_value` a prediction also passes with gold values in place of its own. With `timings` every
     right prediction is run that often against its gold, to compare their times.
@@ -129,10 +111,10 @@ class Judge:
     sandbox: Sandbox
     plug_value: bool = False
     timings: int = 0
-    _results: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    _cells: int = 0
     _reader: Reader = field(default_factory=Reader)
-    _digests: dict[tuple[Any, ...], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._comparer = Comparer(self.sandbox)
 
     def verdicts(self, cases: Iterable[Case]) -> Iterator[Verdict]:
         """One verdict a case, in their order."""
@@ -141,120 +123,90 @@ class Judge:
             yield from self._judge(block)
 
     def _judge(self, cases: Sequence[Case]) -> Iterator[Verdict]:
-        compared: list[_Compared] = []
+        compared: list[Compared] = []
         texts: list[Read] = []
-        for case, one in zip(cases, self._compare([_pair(case) for case in cases], False), strict=True):
+        for case, one in zip(cases, self._comparer.compare([_pair(case) for case in cases]), strict=True):
             compared.append(one)
             texts.append(self._reader.read(case.gold, case.predicted, case.names))  # while the next ones run
         if self.plug_value:
-            self._plug(cases, compared)
-        kept = self._keep_distinct(cases, compared)
-        suites = self._agree_on_suites(cases, compared)
-        for case, one, text, keeping, ts in zip(cases, compared, texts, kept, suites, strict=True):
+            cases, compared = map(list, zip(*map(self._plugged, cases, compared), strict=True))
+        remarks: list[list[str]] = [[] for _ in cases]
+        kept = self._keep_distinct(cases, compared, remarks)
+        suites = self._agree_on_suites(cases, compared, remarks)
+        for place, one in enumerate(compared):
             yield Verdict(
                 category=one.category,
                 message=one.message,
                 ex=one.equal,
-                ex_keep_distinct=keeping,
-                ts=ts,
+                ex_keep_distinct=kept[place],
+                ts=suites[place],
                 ms=round(one.milliseconds, 2),
-                time_ratio=self._time_ratio(case) if self.timings and one.equal else None,
-                read=text,
+                time_ratio=self._time_ratio(cases[place]) if self.timings and one.equal else None,
+                read=texts[place],
                 gold_result=one.gold,
                 predicted_result=one.predicted,
+                remarks=tuple(remarks[place]),
             )
 
-    def _keep_distinct(self, cases: Sequence[Case], compared: Sequence[_Compared]) -> list[bool]:
+    def _keep_distinct(
+        self, cases: Sequence[Case], compared: Sequence[Compared], remarks: Sequence[list[str]]
+    ) -> list[bool]:
         """EX with DISTINCT kept. Where there is none to drop, it is what is known already."""
         kept = [one.equal for one in compared]
         other = [place for place, case in enumerate(cases) if _drops_distinct(case)]
-        for place, one in zip(other, self._compare([_pair(cases[place]) for place in other], True), strict=True):
+        for place, one in zip(
+            other, self._comparer.compare([_pair(cases[place]) for place in other], True), strict=True
+        ):
             kept[place] = one.equal
+            if one.category == GOLD_FAILED != compared[place].category:
+                remarks[place].append(f"its gold fails with DISTINCT kept ({one.message}), which counts as wrong there")
         return kept
 
-    def _compare(self, pairs: Sequence[tuple[Path, str, str]], keep_distinct: bool) -> Iterator[_Compared]:
-        """Gold and prediction on one database each. Golds that were run before are not run again."""
-        digests = {database: self._digest(database) for database in {database for database, *_ in pairs}}
-        golds = {
-            (digest, normalize(gold, keep_distinct)): database
-            for database, gold, _ in pairs
-            if (digest := digests[database])
-        }
-        todo = [key for key in golds if key not in self._results]
-        results = dict(zip(todo, self.sandbox.map((golds[key], key[1]) for key in todo), strict=True))
-        results |= {key: self._results[key] for key in golds if key in self._results}
-        self._remember(results)
-        texts = [normalize(predicted, keep_distinct) for _, _, predicted in pairs]
-        outcomes = self.sandbox.map(
-            (database, text) for (database, *_), text in zip(pairs, texts, strict=True) if text and digests[database]
-        )
-        for (database, gold, predicted), text in zip(pairs, texts, strict=True):
-            digest = digests[database]
-            if not digest:
-                yield _Compared(GOLD_FAILED, "no database file", 0.0, _cut(_EMPTY), _cut(_EMPTY))
-                continue
-            gold_outcome = results[digest, normalize(gold, keep_distinct)]
-            outcome = next(outcomes) if text else _EMPTY
-            category, message = _categorize(gold, predicted, gold_outcome, outcome)
-            yield _Compared(category, message, outcome.milliseconds, _cut(gold_outcome), _cut(outcome))
-        next(outcomes, None)  # its end, at which the sandbox has its workers back
-
-    def _remember(self, results: Mapping[tuple[str, str], Outcome]) -> None:
-        """Keeps results that the same query gives again, the oldest leaving first."""
-        for key, outcome in results.items():
-            if key not in self._results and outcome.category == "ok" and outcome.repeatable:
-                self._results[key] = outcome
-                self._cells += _cells(outcome)
-        while self._cells > REMEMBERED_CELLS:
-            self._cells -= _cells(self._results.pop(next(iter(self._results))))
-
-    def _digest(self, database: Path) -> str | None:
-        """Of the file's content; None where there is no file."""
-        if not database.is_file():
-            return None
-        status = database.stat()
-        key = (database, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        if key not in self._digests:
-            with database.open("rb") as file:
-                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        return self._digests[key]
-
-    def _plug(self, cases: Sequence[Case], compared: list[_Compared]) -> None:
-        for place, case in enumerate(cases):
-            if compared[place].category in ("correct", GOLD_FAILED, "no_sql"):
-                continue
-            texts = plug_values(normalize(case.gold), normalize(case.predicted))
-            for text in texts:
-                (one,) = self._compare([(case.database, case.gold, text)], False)
-                if one.equal:
-                    compared[place] = one
-                    break
-
-    def _agree_on_suites(self, cases: Sequence[Case], compared: Sequence[_Compared]) -> list[bool | None]:
+    def _agree_on_suites(
+        self, cases: Sequence[Case], compared: Sequence[Compared], remarks: Sequence[list[str]]
+    ) -> list[bool | None]:
         """Whether gold and prediction agree on every other database too; None without a suite.
 
-        A database on which the gold itself fails says nothing and is passed over.
+        A database on which the gold itself fails says nothing and is passed over, with a remark.
         """
         agree = [one.equal if case.suite else None for case, one in zip(cases, compared, strict=True)]
-        rest = [
-            (place, (database, case.gold, case.predicted))
-            for place, case in enumerate(cases)
-            if agree[place]
-            for database in case.suite
-        ]
-        for (place, _), one in zip(rest, self._compare([pair for _, pair in rest], False), strict=True):
-            agree[place] = agree[place] and (one.equal or one.category == GOLD_FAILED)
+        rest = [(place, database) for place, case in enumerate(cases) if agree[place] for database in case.suite]
+        pairs = [(database, cases[place].gold, cases[place].predicted) for place, database in rest]
+        for (place, database), one in zip(rest, self._comparer.compare(pairs), strict=True):
+            if one.category == GOLD_FAILED:
+                remarks[place].append(f"its gold fails on {database.name} ({one.message}), which TS passes over")
+            elif not one.equal:
+                agree[place] = False
         return agree
 
-    def _time_ratio(self, case: Case) -> float:
-        """Gold time to predicted time, as BIRD has it: the mean over runs, outliers of 3 sigma left out."""
+    def _plugged(self, case: Case, compared: Compared) -> tuple[Case, Compared]:
+        """The case with the first values that make it right, on its whole test suite if some do."""
+        if compared.category not in ("wrong_result", "empty"):
+            return case, compared
+        end = time.monotonic() + self.sandbox.limits.seconds
+        best = case, compared
+        for text in plug_values(normalize(case.gold), normalize(case.predicted)):
+            (one,) = self._comparer.compare([(case.database, case.gold, text)])
+            if one.equal:
+                plugged = replace(case, predicted=text)
+                best = best if best[1].equal else (plugged, one)
+                if self._agree_on_suites([plugged], [one], [[]])[0] is not False:
+                    return plugged, one
+            if one.category not in ("correct", "wrong_result", "empty") or time.monotonic() > end:
+                break
+        return best
+
+    def _time_ratio(self, case: Case) -> float | None:
+        """Gold time to predicted time, as BIRD has it: the mean over runs, outliers of 3 sigma left out.
+
+        One query at a time, so that they do not slow each other; None where a run fails.
+        """
         jobs = [(case.database, normalize(sql)) for sql in (case.gold, case.predicted)] * self.timings
-        times = [outcome.milliseconds for outcome in self.sandbox.map(jobs)]
-        ratios = [gold / predicted for gold, predicted in zip(times[::2], times[1::2], strict=True)]
-        return trimmed_mean(ratios)
-
-
-_EMPTY = Outcome("ok")
+        outcomes = [self.sandbox.run(*job) for job in jobs]
+        if any(outcome.category != "ok" for outcome in outcomes):
+            return None
+        times = [outcome.milliseconds for outcome in outcomes]
+        return trimmed_mean([gold / predicted for gold, predicted in zip(times[::2], times[1::2], strict=True)])
 
 
 def trimmed_mean(values: Sequence[float]) -> float:
@@ -265,47 +217,9 @@ def trimmed_mean(values: Sequence[float]) -> float:
     return statistics.fmean(near)
 
 
-def _pair(case: Case) -> tuple[Path, str, str]:
+def _pair(case: Case) -> Pair:
     return case.database, case.gold, case.predicted
 
 
 def _drops_distinct(case: Case) -> bool:
     return any(normalize(sql) != normalize(sql, keep_distinct=True) for sql in (case.gold, case.predicted))
-
-
-def _categorize(gold: str, predicted: str, gold_outcome: Outcome, outcome: Outcome) -> tuple[str, str]:
-    if gold_outcome.category != "ok":
-        return GOLD_FAILED, f"{gold_outcome.category}: {gold_outcome.message}"
-    if not predicted.strip():
-        return "no_sql", ""
-    if outcome.category != "ok":
-        return outcome.category, outcome.message
-    if same_result(gold_outcome.rows, outcome.rows, is_ordered(gold)):
-        return "correct", ""
-    return ("wrong_result" if outcome.rows else "empty"), ""
-
-
-def _cells(outcome: Outcome) -> int:
-    return 1 + len(outcome.rows) * len(outcome.columns)
-
-
-def _cut(outcome: Outcome) -> dict[str, Any]:
-    """The first rows of a result, as JSON can hold them."""
-    return {
-        "columns": list(outcome.columns),
-        "rows": show_rows(outcome.rows[:SHOWN_ROWS]),
-        "row_count": len(outcome.rows),
-    }
-
-
-def show_value(value: Value) -> Value:
-    """A cell for people: long text cut, bytes as their number."""
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    if isinstance(value, str) and len(value) > SHOWN_CHARACTERS:
-        return value[:SHOWN_CHARACTERS] + "…"
-    return value
-
-
-def show_rows(rows: Iterable[Row]) -> list[list[Value]]:
-    return [[show_value(value) for value in row] for row in rows]

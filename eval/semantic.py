@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 import sqlglot
 from sqlglot import exp
 
-from eval.query import STAR, Column, Condition, Conditions, Expression, Names, ParseError, Query, Table, Value
+from eval.query import STAR, Column, Condition, Conditions, Expression, Names, ParseError, Query, Table, Value, parts
 
 # It warns of statements that it only half knows, and those are no queries.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-MOST_CHARACTERS = 10_000  # a second or so to parse, where predictions are hostile
+# Predictions are hostile: a second or so to parse; as deep as can be compared; CTEs that use each other double
+# the size of what they stand for with each.
+MOST_CHARACTERS = 10_000
+MOST_NESTED = 60
+MOST_QUERIES = 1_000
 AGGREGATES: dict[type[exp.Expr], str] = {
     exp.Max: "max",
     exp.Min: "min",
@@ -79,6 +83,8 @@ def parse(sql: str, names: Names | None = None) -> Query:
 class _Reader:
     def __init__(self, names: Names | None) -> None:
         self._names = names
+        self._sizes: dict[int, int] = {}  # how many queries are in each that was read, by identity
+        self._read: list[Query] = []  # keeps those identities theirs
 
     def query(self, tree: exp.Expr, outer: _Scope) -> Query:
         """A SELECT or a chain of set operations; what orders the whole chain belongs to its last branch."""
@@ -94,10 +100,13 @@ class _Reader:
                 branches.insert(0, node.expression)
                 operations.insert(0, _operation(node))
             node = node.this
+        if len(branches) + len(list(outer.chain())) > MOST_NESTED:
+            raise ParseError("nested too deeply")
         *first, last = [node, *branches]
         chain = self._select(last, _Scope(ctes=dict(ctes), outer=outer), tails)
         for branch, operation in zip(reversed(first), reversed(operations), strict=True):
-            chain = _append(self._select(branch, _Scope(ctes=dict(ctes), outer=outer), []), operation, chain)
+            query = self._select(branch, _Scope(ctes=dict(ctes), outer=outer), [])
+            chain = self._sized(_append(query, operation, chain))
         return chain
 
     def _add_ctes(self, node: exp.Expr, ctes: dict[str, Query], outer: _Scope) -> None:
@@ -124,7 +133,7 @@ class _Reader:
         directions = [
             "desc" if item.args.get("desc") else "asc" for item in ordered if item.args.get("desc") is not None
         ]
-        return Query(
+        query = Query(
             distinct=node.args.get("distinct") is not None,
             select=tuple(self._item(item.unalias(), scope) for item in node.expressions),
             tables=tables,
@@ -136,6 +145,19 @@ class _Reader:
             order=tuple(self._expression(self._meant(item.this, node, scope), scope) for item in ordered),
             limit=any(holder.args.get("limit") for holder in holders),
         )
+        return self._sized(query)
+
+    def _sized(self, query: Query) -> Query:
+        """The query, if it is of a size that can be compared."""
+        size = self._size(query)
+        if size > MOST_QUERIES:
+            raise ParseError(f"more than {MOST_QUERIES} queries in one")
+        self._sizes[id(query)] = size
+        self._read.append(query)
+        return query
+
+    def _size(self, query: Query) -> int:
+        return self._sizes.get(id(query)) or 1 + sum(map(self._size, parts(query)))
 
     def _meant(self, item: exp.Expr, select: exp.Select, scope: _Scope) -> exp.Expr:
         """What ORDER BY or GROUP BY names: a place in SELECT, an alias of it, or the expression itself."""

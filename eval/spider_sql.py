@@ -22,6 +22,7 @@ from eval.query import (
     Value,
 )
 
+MOST_NESTED = 60  # queries in queries, set operations among them; what is compared later is as deep
 CLAUSES = {"select", "from", "where", "group", "order", "limit", *SET_OPERATIONS}
 JOINS = {"join", "on", "as"}
 OPERATORS = {"not", "between", "=", ">", "<", ">=", "<=", "!=", "in", "like", "is", "exists"}
@@ -48,10 +49,7 @@ def parse(sql: str, names: Names) -> Parsed:
     """Raises ParseError for what the grammar does not hold."""
     tokens = tokenize(sql)
     parser = _Parser(tokens, _aliases(tokens, names), names)
-    try:
-        return Parsed(parser.query(), parser.whole)
-    except RecursionError as error:
-        raise ParseError("nested too deeply") from error
+    return Parsed(parser.query(), parser.whole)
 
 
 def tokenize(sql: str) -> list[str]:
@@ -95,7 +93,7 @@ class _Parser:
 
     def __init__(self, tokens: list[str], aliases: dict[str, str], names: Names) -> None:
         self._tokens, self._aliases, self._names = tokens, aliases, names
-        self._place = 0
+        self._place = self._depth = 0
         self._passed_over = False
 
     @property
@@ -104,6 +102,16 @@ class _Parser:
         return not self._passed_over and not self._more
 
     def query(self) -> Query:
+        """One query with all that is in it and after it."""
+        self._depth += 1
+        if self._depth > MOST_NESTED:
+            raise ParseError("nested too deeply")
+        try:
+            return self._query()
+        finally:
+            self._depth -= 1
+
+    def _query(self) -> Query:
         enclosed = self._skip("(")
         start = self._place
         tables, on, sources = self._from()

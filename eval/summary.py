@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from eval.exact_match import Component, component_scores
+from eval.exact_match import COMPONENTS, Component, component_scores
+from eval.execution import GOLD_FAILED
 from eval.features import FEATURES
 from eval.hardness import HARDNESS
 from eval.metrics import wilson
-from eval.score import GOLD_FAILED
+from eval.score import CATEGORIES
 
 # The figures of a score, as people name them.
 METRICS = {
@@ -25,6 +26,7 @@ METRICS = {
     "em": "EM",
     "em_semantic": "EM, semantic",
 }
+REQUIRED = ("ex", "ex_keep_distinct", "em", "em_semantic", "tables")  # numbers that each record has
 # Words of a question, the upper ends of the groups.
 LENGTHS = (8, 12, 16, 20)
 
@@ -62,6 +64,28 @@ def summarize(records: Sequence[Record]) -> dict[str, Any]:
     if any("time_ratio" in item for item in counted):
         scores["ves"] = 100 * statistics.fmean(math.sqrt(item.get("time_ratio", 0.0)) for item in counted)
     return scores
+
+
+def why_no_record(item: object) -> str | None:
+    """What keeps a value from being a record of a scored prediction; None if nothing does."""
+    if not isinstance(item, Mapping):
+        return "is no object"
+    texts = ("id", "db_id", "category", "hardness", "gold", "sql")
+    wanted = {**dict.fromkeys(texts, str), **dict.fromkeys(REQUIRED, int), "features": list, "components": dict}
+    wrong = next((key for key, kind in wanted.items() if not isinstance(item.get(key), kind)), None)
+    if wrong:
+        return f"lacks {wrong!r}"
+    optional = {"question": str, "split": str, "ts": int, "time_ratio": float}
+    wrong = next((key for key, kind in optional.items() if not isinstance(item.get(key, kind()), kind)), None)
+    if wrong:
+        return f"has an odd {wrong!r}"
+    if item["hardness"] not in HARDNESS or item["category"] not in CATEGORIES or set(item["features"]) - set(FEATURES):
+        return "has a hardness, category or feature that is not known"
+    parts = item["components"]
+    whole = not parts or (
+        set(parts) == set(COMPONENTS) and all(isinstance(part, list) and len(part) == 3 for part in parts.values())
+    )
+    return None if whole else "has odd components"
 
 
 def components(records: Iterable[Record]) -> dict[str, dict[str, float]]:

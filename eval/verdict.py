@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from eval.sandbox import Row, Value
 
+BLANKS = " \t\r\n\f\v"  # as SQLite knows them
+LONG = 10_000
 _TOKEN = re.compile(
     r"""'(?:[^']|'')*'? | "(?:[^"]|"")*"? | `[^`]*`? | \[[^\]]*\]? | --[^\n]* | /\*.*?(?:\*/|$) | \w+ | .""",
     re.VERBOSE | re.DOTALL,
@@ -17,24 +19,30 @@ _TOKEN = re.compile(
 _CURRENT_YEAR = re.compile(r"YEAR\s*\(\s*CURDATE\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
 
 
-@lru_cache(maxsize=4096)  # each text is asked for several times over
 def normalize(sql: str, keep_distinct: bool = False) -> str:
     """The text that is run, for gold and prediction alike.
 
     Joins `> =`, `< =`, `! =`; keeps the first statement; drops DISTINCT outside quotes and comments
     unless `keep_distinct`; YEAR(CURDATE()) becomes 2020.
     """
+    return _remembered(sql, keep_distinct) if len(sql) < LONG else _normalize(sql, keep_distinct)
+
+
+def _normalize(sql: str, keep_distinct: bool) -> str:
     for spaced, joined in (("> =", ">="), ("< =", "<="), ("! =", "!=")):
         sql = sql.replace(spaced, joined)
     if ";" not in sql and (keep_distinct or "distinct" not in sql.lower()):
-        return _CURRENT_YEAR.sub("2020 ", sql.strip()).strip()
+        return _CURRENT_YEAR.sub("2020", sql.strip(BLANKS)).strip(BLANKS)
     kept: list[str] = []
-    for token in _TOKEN.findall(sql.strip()):
+    for token in _TOKEN.findall(sql.strip(BLANKS)):
         if token == ";":
             break
         if keep_distinct or token.lower() != "distinct":
             kept.append(token)
-    return _CURRENT_YEAR.sub("2020 ", "".join(kept)).strip()
+    return _CURRENT_YEAR.sub("2020", "".join(kept)).strip(BLANKS)
+
+
+_remembered = lru_cache(maxsize=4096)(_normalize)  # each text is asked for several times over
 
 
 def is_ordered(gold: str) -> bool:

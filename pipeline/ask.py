@@ -12,10 +12,10 @@ from typing import Any
 
 from data.errors import UserError
 from data.schema import read_sqlite
+from eval.execution import show_rows
 from eval.extract import extract_sql
 from eval.pool import Sandbox
 from eval.sandbox import Limits, Outcome, Value
-from eval.score import show_rows
 from pipeline.bundle import SETTINGS, read_bundle
 from pipeline.console import say, table
 from pipeline.model import (

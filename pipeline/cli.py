@@ -239,10 +239,12 @@ def score(
         Path | None,
         typer.Option(help="Spider's tables.json, for the official foreign keys; found beside the databases"),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.01, help="a query's limit")] = 5.0,
-    memory_mb: Annotated[int, typer.Option("--memory-mb", min=16, help="a query's limit")] = 512,
-    rows: Annotated[int, typer.Option(min=1, help="a result's limit")] = 100_000,
-    workers: Annotated[int | None, typer.Option(min=1, help="processes that run SQL; one for each core")] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="a query's time limit")] = 5.0,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=16, max=1_000_000, help="a query's memory limit")] = 512,
+    rows: Annotated[int, typer.Option(min=1, max=100_000_000, help="a result's limit")] = 100_000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="processes that run SQL; one for each core if not given")
+    ] = None,
     plug_value: Annotated[
         bool, typer.Option("--plug-value", help="try the gold's values in the prediction's places")
     ] = False,
@@ -352,7 +354,9 @@ def _note_interrupt(code: int) -> int:
     if code != INTERRUPTED:
         return code
     again = shlex.join(["loraql", *(word for word in sys.argv[1:] if word not in ("--force", "--no-resume"))])
-    return _fail(f"interrupted; finished stages and the half-done one are kept; go on with: {again}", code)
+    if {"score", "compare", "ask"} & set(sys.argv[1:2]):
+        return _fail(f"interrupted; nothing was written; start again with: {again}", code)
+    return _fail(f"interrupted; what is finished and the half-done part are kept; go on with: {again}", code)
 
 
 def _explain_os_error(error: OSError) -> str:

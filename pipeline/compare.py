@@ -5,45 +5,48 @@ that are about different golds or databases, and warns where settings differ.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data.errors import UserError
+from data.errors import UsageError, UserError
 from eval.comparison import common, compare, judgement
-from eval.manifest import MUST_AGREE, differences
+from eval.manifest import differences
 from eval.report import Run, write_report
-from eval.summary import METRICS, summarize
+from eval.summary import METRICS, summarize, why_no_record
 from pipeline.console import say, table
 from pipeline.stage import read_json, read_jsonl, write_json
 
-SHOWN_CHANGES = 10
+DEV = "dev"
+SHOWN_CHANGES = 5
 
 
 @dataclass(frozen=True)
 class _Scored:
-    """One side: a name for people, its records, and what they were made with (None: not known)."""
+    """One side: a name for people, its records by split, and what those were made with (None: not known)."""
 
     name: str
-    records: Sequence[Mapping[str, Any]]
-    manifest: Mapping[str, Any] | None
+    records: Mapping[str, Sequence[Mapping[str, Any]]]
+    manifests: Mapping[str, Mapping[str, Any] | None]
 
 
 def compare_runs(first: str, second: str, runs: Path, out: Path | None) -> None:
     """Prints the comparison; the second is measured against the first."""
+    if out and out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file; give a folder")
     sides = [_find(given, runs) for given in (first, second)]
     if sides[0].name == sides[1].name:
-        sides = [
-            _Scored(given, side.records, side.manifest) for given, side in zip((first, second), sides, strict=True)
-        ]
+        sides = [replace(side, name=given) for given, side in zip((first, second), sides, strict=True)]
     old, new = sides
-    notes = _check(old, new)
-    pairs = common(old.records, new.records)
+    split = _common_split(old, new)
+    notes = _check(old, new, split)
+    records = [side.records[split] for side in sides]
+    pairs = common(*records)
     if not pairs:
         raise UserError(
             f"{first} and {second} have no question in common: their ids differ; score both on one gold file"
         )
-    left_out = max(len(old.records), len(new.records)) - len(pairs)
+    left_out = max(map(len, records)) - len(pairs)
     if left_out:
         notes.append(f"{left_out} questions are left out: asked of one side only, or their gold failed")
     for note in notes:
@@ -52,14 +55,11 @@ def compare_runs(first: str, second: str, runs: Path, out: Path | None) -> None:
     _show(old, new, pairs, figures)
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        scored = [
-            Run(side.name, records, summarize(records))
-            for side, records in zip(sides, zip(*pairs, strict=True), strict=True)
-        ]
+        asked = [list(answers) for answers in zip(*pairs, strict=True)]
+        scored = [Run(side.name, own, summarize(own)) for side, own in zip(sides, asked, strict=True)]
         write_json(out / "compare.json", {"first": first, "second": second, "notes": notes, "metrics": figures})
-        write_report(
-            out / "report.html", title=f"{new.name} against {old.name}", runs=scored, comparison=figures, notes=notes
-        )
+        title = f"{new.name} against {old.name}"
+        write_report(out / "report.html", title=title, runs=scored, comparison=figures, notes=notes)
         say(f"report: {out / 'report.html'}")
     else:
         say("every question side by side: add --out DIR for a page")
@@ -73,12 +73,17 @@ def _find(given: str, runs: Path) -> _Scored:
     if (path / "evaluate").is_dir():
         path = path / "evaluate"
     if (path / "selection.json").is_file():
-        path = path / read_json(path / "selection.json")["chosen"]
+        selection = read_json(path / "selection.json")
+        if not isinstance(selection, dict) or not isinstance(selection.get("chosen"), str):
+            raise UserError(f"{path / 'selection.json'}: names no chosen checkpoint; run `loraql evaluate` again")
+        path = path / selection["chosen"]
+    if path.is_file() and path.suffix != ".jsonl":
+        if path.name == "scores.json":
+            raise UserError(f"{path}: give the folder that it is in, {path.parent}")
+        raise UserError(
+            f"{path}: is not scored yet; run `loraql score --gold GOLD --pred {path} --db DIR --out OUT` first"
+        )
     if path.is_file():
-        if path.suffix != ".jsonl":
-            raise UserError(
-                f"{path}: is not scored yet; run `loraql score --gold GOLD --pred {path} --db DIR --out OUT` first"
-            )
         return _load(given, path)
     if not (path / "predictions.jsonl").is_file():
         raise UserError(
@@ -89,41 +94,62 @@ def _find(given: str, runs: Path) -> _Scored:
 
 
 def _load(given: str, path: Path) -> _Scored:
-    records = read_jsonl(path)
-    if any("split" in item for item in records):  # evaluate asks two splits; dev is the one that is reported
-        records = [item for item in records if item["split"] == "dev"]
-    for place, item in enumerate(records, start=1):
-        missing = next((key for key in ("id", "ex", "category", "hardness", "components") if key not in item), None)
-        if missing:
-            raise UserError(
-                f"{path}: line {place} lacks {missing!r}; it is not scored yet, run `loraql score` on it first"
-            )
-    scores = path.with_name("scores.json")
-    manifest = _manifest(read_json(scores)) if scores.is_file() else None
+    records: dict[str, list[Mapping[str, Any]]] = {}
+    seen: set[tuple[str, str]] = set()
+    for place, item in enumerate(read_jsonl(path), start=1):
+        problem = why_no_record(item)
+        if problem:
+            raise UserError(f"{path}: line {place} {problem}; is it scored? `loraql score` writes such lines")
+        split = item.get("split", DEV)
+        if (split, item["id"]) in seen:
+            raise UserError(f"{path}: line {place}: the id {item['id'][:60]} occurs twice")
+        seen.add((split, item["id"]))
+        records.setdefault(split, []).append(item)
+    if not records:
+        raise UserError(f"{path}: is empty")
     name = path.parent.name if path.name == "predictions.jsonl" else path.stem
-    return _Scored(name or given, records, manifest)
+    return _Scored(name or given, records, _manifests(path.with_name("scores.json"), list(records)))
 
 
-def _manifest(scores: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Of a folder that `score` wrote, or of dev in one that `evaluate` wrote."""
-    manifest: Mapping[str, Any] | None = scores.get("manifest") or scores.get("splits", {}).get("dev", {}).get(
-        "manifest"
-    )
-    return manifest
+def _manifests(path: Path, splits: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
+    """By split: of a folder that `score` wrote, or that `evaluate` wrote."""
+    scores = read_json(path) if path.is_file() else {}
+    known = scores if isinstance(scores, dict) else {}
+    by_split = known.get("splits")
+    found: dict[str, Mapping[str, Any] | None] = {}
+    for split in splits:
+        part = by_split.get(split) if isinstance(by_split, dict) else known
+        manifest = part.get("manifest") if isinstance(part, dict) else None
+        found[split] = manifest if isinstance(manifest, dict) else None
+    return found
 
 
-def _check(old: _Scored, new: _Scored) -> list[str]:
-    """Notes on what makes the comparison doubtful. Raises UserError where it would mean nothing."""
-    if old.manifest is None or new.manifest is None:
-        unknown = old if old.manifest is None else new
-        return [f"{unknown.name} has no scores.json beside it: whether both were scored alike is not known"]
-    refused, doubtful = differences(old.manifest, new.manifest)
-    if refused:
+def _common_split(old: _Scored, new: _Scored) -> str:
+    """dev, the one that is reported, else the first that both were asked."""
+    both = [split for split in old.records if split in new.records]
+    if not both:
         raise UserError(
-            f"{old.name} and {new.name} cannot be compared: {' and '.join(refused)} differ; score both with the same "
-            f"{'settings' if refused == [MUST_AGREE['plug_value']] else 'gold file and databases'}"
+            f"{old.name} was asked {', '.join(old.records)} and {new.name} {', '.join(new.records)}: no split in common"
         )
-    return [f"{name} differ" if name.endswith("s") else f"{name} differs" for name in doubtful]
+    return DEV if DEV in both else both[0]
+
+
+def _check(old: _Scored, new: _Scored, split: str) -> list[str]:
+    """Notes on what makes the comparison doubtful. Raises UserError where it would mean nothing."""
+    manifests = [side.manifests[split] for side in (old, new)]
+    if manifests[0] is None or manifests[1] is None:
+        unknown = old if manifests[0] is None else new
+        return [
+            f"{unknown.name} has no manifest in a scores.json beside it: whether both were scored alike is not known"
+        ]
+    refused, doubtful = differences(manifests[0], manifests[1])
+    if refused:
+        counts = " and ".join(f"{len(side.records[split])} questions" for side in (old, new))
+        raise UserError(
+            f"{old.name} and {new.name} ({counts}) cannot be compared: {', '.join(refused)}; score both on the same gold "
+            "file and databases, with the same settings"
+        )
+    return doubtful
 
 
 def _show(
@@ -132,6 +158,12 @@ def _show(
     pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     figures: Mapping[str, Mapping[str, Any]],
 ) -> None:
+    for label, wanted in (("won", (0, 1)), ("lost", (1, 0))):
+        changed = [(was, now) for was, now in pairs if (was["ex"], now["ex"]) == wanted]
+        shown = [[now["id"], now["db_id"], was["sql"], now["sql"]] for was, now in changed[:SHOWN_CHANGES]]
+        if changed:
+            count = f"{len(changed)}, the first {len(shown)}" if len(changed) > len(shown) else str(len(changed))
+            table(f"{label}: {count}", ["question", "database", old.name, new.name], shown)
     rows = [
         [
             METRICS[metric],
@@ -140,15 +172,10 @@ def _show(
             f"{100 * one['value']:+.1f} [{100 * one['low']:+.1f}, {100 * one['high']:+.1f}]",
             one["won"],
             one["lost"],
-            f"{one['mcnemar_p']:.4f}",
+            f"{one['mcnemar_p']:.4f}" if one["mcnemar_p"] >= 0.0001 else "<0.0001",
             judgement(one),
         ]
         for metric, one in figures.items()
     ]
     columns = ["%", old.name, new.name, "difference [95%]", "won", "lost", "McNemar p", ""]
     table(f"{new.name} against {old.name}, {len(pairs)} questions", columns, rows)
-    for label, wanted in (("won", (0, 1)), ("lost", (1, 0))):
-        changed = [(was, now) for was, now in pairs if (was["ex"], now["ex"]) == wanted]
-        if changed:
-            shown = [[now["id"], now["db_id"], was["sql"], now["sql"]] for was, now in changed[:SHOWN_CHANGES]]
-            table(f"{label}: {len(changed)}", ["question", "database", old.name, new.name], shown)

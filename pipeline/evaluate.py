@@ -22,7 +22,7 @@ from eval.pool import Sandbox
 from eval.query import KnownNames
 from eval.report import Checkpoints, Run, write_report
 from eval.score import PROMPT_TOO_LONG, Case, Judge, Verdict
-from eval.summary import summarize
+from eval.summary import METRICS, summarize
 from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config
 from pipeline.console import progress, say, table
@@ -266,16 +266,21 @@ def _write_report(config: Config, folder: Path, selection: dict[str, Any]) -> No
 
 
 def show_scores(folder: Path) -> None:
-    """The table of all models: EX with its interval and seconds, on the choosing split and on dev."""
+    """The table of all models: EX with its interval on the choosing split and on dev, TS if there is one, seconds."""
     selection = read_json(folder / "selection.json")
+    suited = "ts" in read_json(folder / BASE / "scores.json")["splits"]["dev"]
+    shown = [
+        *((split, "ex") for split in dict.fromkeys([selection["on"], "dev"])),
+        *([("dev", "ts")] if suited else []),
+    ]
     rows = []
     for name in [BASE, *selection["candidates"]]:
         splits = read_json(folder / name / "scores.json")["splits"]
-        cells = [_cell(splits.get(split)) for split in dict.fromkeys([selection["on"], "dev"])]
+        cells = [_cell(splits.get(split), metric) for split, metric in shown]
         label = {BASE: "base model", selection["chosen"]: f"{name} (chosen)"}.get(name, name)
         rows.append([label, *cells, sum(scores["seconds"] for scores in splits.values())])
-    splits_shown = [f"EX % on {split} [95%]" for split in dict.fromkeys([selection["on"], "dev"])]
-    table("Execution accuracy", ["model", *splits_shown, "seconds"], rows)
+    titles = [f"{METRICS[metric]} % on {split} [95%]" for split, metric in shown]
+    table("Execution accuracy", ["model", *titles, "seconds"], rows)
     gain = selection["dev_gain"]["ex"]
     say(
         f"  chosen against base on dev: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
@@ -283,9 +288,9 @@ def show_scores(folder: Path) -> None:
     )
 
 
-def _cell(scores: dict[str, Any] | None) -> str:
+def _cell(scores: dict[str, Any] | None, metric: str) -> str:
     if scores is None:
         return "-"
-    interval = scores["intervals"]["ex"]
+    interval = scores["intervals"][metric]
     low, high = 100 * interval["low"], 100 * interval["high"]
-    return f"{100 * interval['value']:.1f} [{low:.1f}, {high:.1f}]  {scores['ex']}/{scores['n']}"
+    return f"{100 * interval['value']:.1f} [{low:.1f}, {high:.1f}]  {scores[metric]}/{scores['n']}"

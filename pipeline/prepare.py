@@ -11,9 +11,10 @@ from typing import Any
 from data.errors import UserError
 from data.examples import UNVERIFIED_GOLD, USABLE_GOLD, Example, write_csv
 from data.spider import FILES, Question, Schemas, database_path, read_split
-from eval.hardness import HARDNESS, hardness
+from eval.hardness import HARDNESS
 from eval.pool import Sandbox
 from eval.query import KnownNames, Names
+from eval.reading import hardness
 from eval.sandbox import Outcome
 from eval.verdict import normalize
 from pipeline.config import Config

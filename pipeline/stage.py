@@ -82,7 +82,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; run the stage that writes it again with --force") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: damaged ({error}); run the stage that writes it again with --force") from error
 
 
@@ -91,13 +91,13 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(f"{path}: missing; run the stage that writes it again with --force")
     lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if line.strip():
             try:
                 lines.append(json.loads(line))
-            except json.JSONDecodeError as error:
+            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise UserError(
-                    f"{path}: line {number} is not JSON ({error.msg}); run its stage again with --force"
+                    f"{path}: line {number} is not JSON ({error}); run its stage again with --force"
                 ) from error
     return lines
 

@@ -22,7 +22,7 @@ def commands(page: Path) -> Iterator[str]:
     for block in re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
             if line.strip() and not line.startswith(
-                (" ", "pipeline/", "prompts/", "eval/", "data/", "tests/", "docs/")
+                (" ", "pipeline/", "prompts/", "eval/", "data/", "tests/", "docs/", "benchmarks/")
             ):
                 yield line.split("    #")[0].strip()
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from eval.hardness import HARDNESS, hardness
+from eval.hardness import HARDNESS
+from eval.reading import hardness
 
 CASES = """
 easy    | SELECT name FROM singer

@@ -19,6 +19,7 @@ from data.schema import read_sqlite
 from data.spider import database_path, read_split
 from eval.pool import Sandbox
 from eval.query import Names
+from eval.reading import Reader
 from eval.sandbox import Limits
 from eval.score import CATEGORIES, Case, Judge
 
@@ -43,8 +44,9 @@ def test_every_hostile_prediction_scores_nothing_and_changes_nothing(database: P
         verdicts = list(Judge(sandbox).verdicts(cases))
     assert [one.category for one in verdicts[1::2]] == ["correct"] * len(predictions)
     for (sql, allowed), verdict in zip(HOSTILE, verdicts[::2], strict=True):
-        expected = {"wrong_result", "empty", "no_sql"} if allowed == "refused" and not sql.strip(" \n\t;") else set()
-        expected |= {"wrong_result" if category == "ok" else category for category in allowed.split()}
+        expected = {{"ok": "wrong_result", "no_statement": "empty"}.get(name, name) for name in allowed.split()}
+        if not sql.strip():
+            expected = {"no_sql"}
         if sql.startswith("SELECT 1; ") or " DISTINCT " in sql:  # run without what makes it hostile
             expected.add("wrong_result")
         assert verdict.category in expected, (sql[:80], verdict.category, verdict.message)
@@ -62,6 +64,41 @@ def test_many_identical_columns_are_not_hostile(database: Path, gold: str) -> No
         same, other = Judge(sandbox).verdicts([Case(database, gold, gold), Case(database, gold, almost)])
         assert time.perf_counter() - start < 5
     assert (same.category, other.category) == ("correct", "wrong_result")
+
+
+def doubling(levels: int, last: str) -> str:
+    """CTEs that each use the one before twice."""
+    name = "t"
+    parts = [f"c0 AS (SELECT a FROM {name})"]
+    parts += [f"c{level} AS ({last.format(f'c{level - 1}')})" for level in range(1, levels)]
+    return f"WITH {', '.join(parts)} SELECT a FROM c{levels - 1} LIMIT 1"
+
+
+HARD_TO_READ = [
+    doubling(60, "SELECT a FROM {0} UNION SELECT a FROM {0}"),
+    doubling(60, "SELECT x.a FROM {0} AS x JOIN {0} AS y"),
+    doubling(60, "SELECT 1 UNION (SELECT a FROM {0} UNION SELECT a FROM {0}) UNION SELECT 2"),
+    doubling(60, "SELECT a FROM {0} WHERE a IN (SELECT a FROM {0})"),
+    " UNION ".join(["SELECT a FROM t"] * 400),
+    "SELECT a FROM t WHERE a IN (" * 150 + "SELECT a FROM t" + ")" * 150,
+    "SELECT count(*) FROM " + "(SELECT a FROM " * 150 + "t" + ")" * 150,
+    "SELECT a FROM t WHERE " + " AND ".join(["a = 1"] * 900),
+    "SELECT " + "a + " * 900 + "a FROM t",
+    "SELECT a FROM t" + " JOIN t" * 900,
+    "SELECT " + "(" * 4000 + "a" + ")" * 4000 + " FROM t",
+    "SELECT " + "CASE WHEN a THEN " * 300 + "1" + " END" * 300 + " FROM t",
+]
+
+
+@pytest.mark.parametrize("sql", HARD_TO_READ, ids=[ascii(sql)[1:60] for sql in HARD_TO_READ])
+def test_a_hostile_text_is_read_in_time_as_gold_and_as_prediction(database: Path, sql: str) -> None:
+    names = Names(read_sqlite(database))
+    start = time.perf_counter()
+    for gold, predicted in ((GOLD, sql), (sql, GOLD), (sql, sql)):
+        read = Reader().read(gold, predicted, names)
+        assert read.em_semantic in (True, False)
+        assert read.hardness
+    assert time.perf_counter() - start < 20
 
 
 def mutated(sql: str, draw: random.Random) -> str:

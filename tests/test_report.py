@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 import pytest
 
 from eval.charts import ticks
-from eval.report import SHOWN_DATABASES, Checkpoints, Run, embed, write_report
+from eval.exact_match import COMPONENTS
+from eval.report import LONGEST, LONGEST_COLUMN, SHOWN_DATABASES, Checkpoints, Run, embed, write_report
 from eval.score import CATEGORIES
 
 HOSTILE = "</pre></svg>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}{% raw %}<!--&amp;\u2028"
@@ -78,7 +79,7 @@ def scores_of(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "by_hardness": by(lambda item: [item["hardness"]]),
         "by_database": by(lambda item: [item["db_id"]]),
         "by_feature": by(lambda item: item["features"]),
-        "by_tables": by(lambda item: [str(item["tables"]) if item["tables"] < 3 else "3+"]),
+        "by_tables": by(lambda item: [str(item["tables"]) if item["tables"] < 4 else "4+"]),
         "by_length": by(lambda item: ["1-8 words" if len(item["question"].split()) < 9 else "9 words or more"]),
         "categories": dict(Counter(item["category"] for item in records)),
         "components": {},
@@ -358,14 +359,48 @@ def test_many_databases_are_weakest_first_and_most_of_them_folded(tmp_path: Path
     assert f"The other {150 - SHOWN_DATABASES} databases" in page
 
 
-def test_components_and_kinds_of_failure(tmp_path: Path) -> None:
-    components = {"where(no OP)": {"acc": 0.5, "rec": 1.0, "f1": 0.667}}
-    page = Page(one(tmp_path, scores={"components": components}))
-    assert "where(no OP) 50.0 100.0 66.7" in page.text
+def test_groups_lead_to_their_examples(tmp_path: Path) -> None:
+    groups = {"#hardness=easy", "#db=museum", "#feature=join", "#tables=3", "#tables=4%2B", "#words=1-8+words"}
+    assert groups <= set(Page(two(tmp_path)).links)
+
+
+def test_clauses_have_plain_names_and_no_f1_of_nothing(tmp_path: Path) -> None:
+    scored = {name: {"acc": 0.5, "rec": 1.0, "f1": 0.667} for name in COMPONENTS}
+    # The official F1 of two zeros.
+    text = Page(one(tmp_path, scores={"components": scored | {"IUEN": {"acc": 0.0, "rec": 0.0, "f1": 1.0}}})).text
+    assert "clause precision recall F1" in text
+    assert "where without operators 50.0 100.0 66.7" in text
+    assert "set operations (IUEN) 0.0 0.0 –" in text
+    official = {"select(no AGG)", "where(no OP)", "group(no Having)", "and/or"}
+    assert not [name for name in official if name in text]
+
+
+def test_kinds_of_failure_are_counted_each_with_an_example(tmp_path: Path) -> None:
+    page = Page(one(tmp_path))
     assert "#category=wrong_result&run=0" in page.links
     assert "#category=wrong_result&run=0&example=dev-1" in page.links
     assert "#category=correct" not in " ".join(page.links)
     assert "Kinds of failure None." in Page(one(tmp_path, [record(0)])).text
+
+
+def test_kinds_of_failure_come_by_their_count_in_the_last_run(tmp_path: Path) -> None:
+    def failures(**counts: int) -> list[dict[str, Any]]:
+        return [record(place, name) for place, name in enumerate(Counter(counts).elements())]
+
+    page = two(tmp_path, failures(no_sql=1, empty=2, crashed=4), failures(wrong_result=1, too_many_rows=2, syntax=3))
+    found = re.findall(r'<tr><th scope="row">([^<]*)</th>\s*<td><div class="kind">', page)
+    assert found == ["syntax", "too many rows", "wrong result", "crashed", "empty result", "no SQL"]
+
+
+def test_the_efficiency_score_is_one_quiet_line(tmp_path: Path) -> None:
+    assert "VES" not in Page(one(tmp_path)).text
+    told = "100 where every prediction is right and as fast as its gold; faster counts more."
+    assert f"Valid efficiency score (VES) 86.0: {told}" in Page(one(tmp_path, scores={"ves": 86.04})).text
+    scores = [scores_of(BASE) | {"ves": 20.0}, scores_of(TUNED) | {"ves": 101.5}]
+    runs = [Run(name, TUNED, found) for name, found in zip(("a", "b"), scores, strict=True)]
+    assert f"Valid efficiency score (VES): a 20.0, b 101.5: {told}" in Page(two(tmp_path, runs=runs)).text
+    runs[0] = Run("a", BASE, scores_of(BASE))
+    assert f"Valid efficiency score (VES): b 101.5: {told}" in Page(two(tmp_path, runs=runs)).text
 
 
 def test_gold_queries_that_failed_are_named_loudly(tmp_path: Path) -> None:
@@ -391,6 +426,23 @@ def test_the_embedded_questions_hold_one_answer_a_run(tmp_path: Path) -> None:
     ]
     assert data["questions"][2]["answers"][1]["text"] == "SELECT nom FROM guide;\nDone."
     assert "text" not in data["questions"][1]["answers"][1]
+
+
+def test_of_long_texts_the_page_holds_the_beginning_and_the_length(tmp_path: Path) -> None:
+    sum_ = "SELECT " + "1+" * 2_500_000 + "1"
+    result = {"columns": [sum_, "b"], "rows": [[1, 2]], "row_count": 1}
+    long = {"sql": sum_, "gold": sum_, "message": "x" * 1_001, "text": "y" * 5_000}
+    rows = [record(0, "gold_failed", **long, predicted_result=result)]
+    assert len(one(tmp_path, rows)) < 100_000
+    question = Page((tmp_path / "report.html").read_text(encoding="utf-8")).data["questions"][0]
+    answer = question["answers"][0]
+    assert question["gold"] == answer["sql"] == sum_[: LONGEST["sql"]]
+    assert question["cut"] == {"gold": 5_000_008}
+    assert answer["cut"] == {"sql": 5_000_008, "message": 1_001}
+    assert answer["text"] == long["text"]
+    assert len(answer["message"]) == LONGEST["message"]
+    assert answer["predicted_result"]["columns"] == [sum_[:LONGEST_COLUMN] + "…", "b"]
+    assert "cut" not in Page(one(tmp_path)).data["questions"][0]
 
 
 def test_an_id_that_comes_again_gets_a_number(tmp_path: Path) -> None:

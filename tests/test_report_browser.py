@@ -160,7 +160,7 @@ def browser(shared: Browser) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One page each about one run, two runs, hostile text and many questions."""
+    """One page each about one run, two runs, hostile text, many questions, long texts and wide results."""
     folder = tmp_path_factory.mktemp("pages")
     extra = record(
         30,
@@ -189,6 +189,20 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     )
     write_report(folder / "hostile.html", title=HOSTILE, runs=[Run(HOSTILE, odd, scores_of(odd))])
     write_report(folder / "many.html", title="Many", runs=[Run("tuned", many, scores_of(many))])
+    sums = [f"SELECT {'1+' * terms}1" for terms in (200_000, 2_000, 700)]
+    golds = [*sums, *(text.replace("+", "-") for text in sums[1:]), "SELECT 1"]
+    predictions = [*sums, *sums[1:], f"SELECT {'(' * 50_000}1{')' * 50_000}"]
+    long = [
+        record(place, "syntax", gold=gold, sql=sql, message="too deep " * 1_000, text=f"Let me see: {sql}")
+        for place, (gold, sql) in enumerate(zip(golds, predictions, strict=True))
+    ]
+    write_report(folder / "long.html", title="Long", runs=[Run("tuned", long, scores_of(long))])
+    place = ["Netherlands", "Antilles", "Nonmetropolitan", "Caribbean", 193.5, None, "word " * 16, "x" * 80]
+    result = {"columns": [f"GovernmentForm{number}" for number in range(16)], "rows": [place * 2], "row_count": 1}
+    wide = [record(0, "wrong_result", id="line 1", question="", gold_result=result, predicted_result=result)]
+    components = {name: {"acc": 1.0, "rec": 1.0, "f1": 1.0} for name in ("select", "IUEN")}
+    runs = [Run(name, wide, scores_of(wide) | {"components": components}) for name in ("base", "tuned")]
+    write_report(folder / "wide.html", title="Wide", runs=runs)
     return {path.stem: path for path in folder.iterdir()}
 
 
@@ -209,6 +223,11 @@ LISTED = "[...document.querySelectorAll('#results small')].map((about) => about.
         ("#category=syntax&run=1", []),
         ("#category=gold_failed", ["dev-31"]),
         ("#feature=order&db=museum", ["dev-2", "dev-8"]),
+        ("#tables=2&db=car_rental", ["dev-1", "dev-5", "dev-9"]),
+        ("#tables=4%2B", ["dev-3", "dev-7", "dev-11", "dev-31"]),
+        ("#words=1-8+words&verdict=won&hardness=easy", ["dev-3", "dev-6"]),
+        ("#words=9+words+or+more", []),
+        ("#words=many", []),
         ("#q=TOURS+many", ["dev-30"]),
         ("#q=%27ten%27", ["dev-30"]),
         ("#q=nothing+has+this", []),
@@ -261,11 +280,12 @@ def test_one_example_shows_both_queries_and_how_they_differ(browser: Browser, pa
         "checkpoint-20",
         "wrong result",
         "EX, DISTINCT kept wrong",
-        "1.5 ms",
-        "first 2 of 7 rows",
+        "first 2 of 7 rows · ran in 1.5 ms",
         "NULL",
     ):
         assert words in text
+    sides = browser.run("[...document.querySelectorAll('.pair > div')].map((side) => side.innerText)")
+    assert ["ran in" in side for side in sides] == [False, True, False, True]
     assert browser.run("document.querySelector('#detail details pre').textContent") == "Here it is: select ..."
 
 
@@ -280,6 +300,57 @@ def test_a_gold_query_that_failed_has_a_page_without_verdicts(browser: Browser, 
 def test_an_example_that_is_not_there_is_said_to_be_missing(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["one"], "#example=dev-99")
     assert "There is no example “dev-99”" in browser.run("document.getElementById('detail').innerText")
+
+
+def test_an_example_is_found_by_its_number_too(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["wide"], "#example=1")
+    assert browser.run("document.title") == "line 1: Wide"
+    assert browser.run("document.querySelector('#detail h1').textContent") == "line 1"
+    browser.open(pages["two"], "#example=13")
+    assert browser.run("document.title") == "dev-30: Two"
+    for number in (0, 15):
+        browser.open(pages["two"], f"#example={number}")
+        assert f"There is no example “{number}”" in browser.run("document.getElementById('detail').innerText")
+
+
+@pytest.mark.parametrize(
+    ("place", "lengths", "marks", "too_long"),
+    [
+        (0, ["400,008", "400,008", "9,000", "400,020"], 0, True),
+        (1, ["9,000"], 0, False),
+        (2, ["9,000"], 0, False),
+        (3, ["9,000"], 0, True),
+        (4, ["9,000"], 1400, False),
+        (5, ["100,008", "9,000", "100,020"], 0, True),
+    ],
+    ids=["200,001 terms", "2,001 alike", "701 alike", "2,001 others", "701 others", "50,000 parentheses"],
+)
+def test_long_queries_are_cut_and_not_compared(
+    browser: Browser, pages: dict[str, Path], place: int, lengths: list[str], marks: int, too_long: bool
+) -> None:
+    browser.open(pages["long"], f"#example=dev-{place}")
+    cut = browser.run("[...document.querySelectorAll('#detail :is(pre, p) i')].map((told) => told.textContent)")
+    assert sorted(cut) == sorted(f"… {length} characters in all" for length in lengths)
+    assert browser.run("document.querySelectorAll('#detail pre mark').length") == marks
+    told = browser.run("document.getElementById('detail').innerText")
+    assert ("Too long to mark the differences." in told) == too_long
+    assert browser.run("document.getElementById('detail').textContent.length") < 30_000
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_wide_results_scroll_in_their_box_and_break_no_words(
+    browser: Browser, pages: dict[str, Path], width: int
+) -> None:
+    browser.open(pages["wide"], "#example=1", width=width)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    boxes = "[...document.querySelectorAll('#detail .scroll')]"
+    assert browser.run(f"{boxes}.map((box) => box.scrollWidth > 2 * box.clientWidth)") == [True] * 4
+    lines = """(cell) => { const range = document.createRange(); range.selectNodeContents(cell);
+        return new Set([...range.getClientRects()].map((line) => line.top)).size; }"""
+    of_row = f"[...document.querySelector('#detail .rows tbody tr').children].slice(0, 8).map({lines})"
+    assert browser.run(of_row)[:6] == [1] * 6
+    assert all(1 < count < 6 for count in browser.run(of_row)[6:])
+    assert set(browser.run(f"[...document.querySelectorAll('#detail .rows th')].map({lines})")) == {1}
 
 
 def test_the_keyboard_leads_through_the_filtered_examples_and_back(browser: Browser, pages: dict[str, Path]) -> None:
@@ -346,13 +417,20 @@ def test_ten_thousand_examples_are_listed_in_parts_and_searched_quickly(
     assert time.monotonic() - start < 2
 
 
-@pytest.mark.parametrize("name", ["one", "two", "hostile", "many"])
+@pytest.mark.parametrize("name", ["one", "two", "hostile", "many", "long", "wide"])
 @pytest.mark.parametrize("fragment", ["", "#example=dev-0"])
 def test_a_phone_needs_no_sideways_scrolling(
     browser: Browser, pages: dict[str, Path], name: str, fragment: str
 ) -> None:
     browser.open(pages[name], fragment, width=360)
     assert browser.run("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_table_too_wide_for_a_phone_shows_that_it_scrolls(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["wide"], width=360)
+    box = "document.querySelector('#components .scroll')"
+    assert browser.run(f"{box}.scrollWidth > {box}.clientWidth")
+    assert "scroll, scroll" in browser.run(f"getComputedStyle({box}).backgroundAttachment")
 
 
 def test_charts_fill_their_place_and_keep_their_words(browser: Browser, pages: dict[str, Path]) -> None:

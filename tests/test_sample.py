@@ -13,8 +13,8 @@ from data.embedded import SPLITS, build
 from data.errors import UserError
 from data.schema import read_sqlite
 from data.spider import Question, database_path, find_root, read_split
-from eval.hardness import hardness
 from eval.pool import Sandbox
+from eval.reading import hardness
 from eval.sandbox import Limits
 from eval.verdict import normalize
 

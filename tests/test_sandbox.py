@@ -22,7 +22,7 @@ SLACK_SECONDS = 1.5  # for a busy machine, on top of the limit and the grace bef
 ENDLESS = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
 SLOW_STEP = "SELECT printf('%.*c', 2000000000, 'x')"  # one step of SQLite's, so nothing but a kill stops it
 OUT_OF_BOUNDS = "timeout memory too_many_rows too_large"
-REFUSED, SYNTAX, TOO_LARGE = "refused", "syntax", "too_large"
+REFUSED, SYNTAX, TOO_LARGE, NOTHING = "refused", "syntax", "too_large", "no_statement"
 
 # The query and the categories that it may end in.
 HOSTILE = [
@@ -44,6 +44,7 @@ HOSTILE = [
     ("SELECT zeroblob(1000000000)", TOO_LARGE),
     ("SELECT length(zeroblob(2000000000))", TOO_LARGE),
     ("SELECT hex(zeroblob(200000))", TOO_LARGE),
+    ("SELECT " + ", ".join(["t.*"] * 60) + ' FROM (SELECT 1 AS "' + "x" * 100_000 + '") t', TOO_LARGE),
     ("SELECT printf('%1000000000d', 1)", "ok too_large"),  # SQLite makes it NULL
     ("SELECT replace(hex(zeroblob(100000)), '00', hex(zeroblob(10000)))", TOO_LARGE),
     ("SELECT group_concat(a.b || b.b) FROM t a, t b", OUT_OF_BOUNDS),
@@ -108,11 +109,11 @@ HOSTILE = [
     ("SELECT edit('x', 'sh')", "refused error"),
     ("SELECT * FROM fsdir('/')", "refused error no_such_table"),
     # not one query
-    ("", REFUSED),
-    (" \n\t", REFUSED),
-    (";", REFUSED),
-    ("-- nothing", REFUSED),
-    ("/* nothing", REFUSED),
+    ("", NOTHING),
+    (" \n\t", NOTHING),
+    (";", NOTHING),
+    ("-- nothing", NOTHING),
+    ("/* nothing", NOTHING),
     ("SELECT 1; SELECT 2", REFUSED),
     ("SELECT 1; DROP TABLE t", REFUSED),
     ("SELECT ?", SYNTAX),
@@ -391,3 +392,22 @@ def test_several_threads_share_a_sandbox(database: Path) -> None:
     with Sandbox(LIMITS, workers=2) as sandbox, ThreadPoolExecutor(8) as threads:
         found = threads.map(lambda number: sandbox.run(database, f"SELECT {number}").rows, range(200))
         assert list(found) == [((number,),) for number in range(200)]
+
+
+def test_slow_neighbours_are_shared_out(database: Path) -> None:
+    jobs = [(database, ENDLESS)] * 6
+    start = time.perf_counter()
+    with Sandbox(LIMITS, workers=3) as sandbox:
+        assert [outcome.category for outcome in sandbox.map(jobs)] == ["timeout"] * 6
+    assert time.perf_counter() - start < 4 * LIMITS.seconds + SLACK_SECONDS
+
+
+def test_a_thread_that_has_all_workers_is_told_so(database: Path) -> None:
+    with Sandbox(LIMITS, workers=1) as sandbox:
+        outcomes = sandbox.map([(database, "SELECT 1")] * 3)
+        next(outcomes)
+        with pytest.raises(RuntimeError, match="in the middle of map"):
+            sandbox.run(database, "SELECT 2")
+        assert [outcome.rows for outcome in outcomes] == [((1,),)] * 2
+        assert sandbox.run(database, "SELECT 2").rows == ((2,),)
+    assert list(Sandbox(LIMITS, workers=1).map([])) == []

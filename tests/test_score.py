@@ -1,6 +1,7 @@
 """Predictions become verdicts with a category, and verdicts become scores."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from data.schema import read_sqlite
+from eval.execution import SHOWN_ROWS, show_rows, show_value
 from eval.pool import Sandbox
 from eval.query import Names
 from eval.sandbox import Limits
-from eval.score import CATEGORIES, SHOWN_ROWS, Case, Judge, Verdict, show_rows, show_value, trimmed_mean
+from eval.score import CATEGORIES, Case, Judge, Verdict, trimmed_mean
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,10 @@ def sandbox() -> Iterator[Sandbox]:
         ("SELECT id FROM pet", "SELECT name FROM pet", "no_such_column"),
         ("SELECT id FROM pet", "DELETE FROM pet", "refused"),
         ("SELECT id FROM pet WHERE age > 9", ";", "correct"),  # no statement, no rows
+        ("SELECT id FROM pet WHERE age > 9", "-- nothing at all", "correct"),
         ("SELECT id FROM pet", ";", "empty"),
+        (";", "SELECT id FROM pet WHERE age > 9", "correct"),
+        ("-- nothing", "-- nothing", "correct"),
         ("SELECT id FROM pet", "SELECT sleep(1)", "error"),
         ("SELECT id FROM pet", "SELECT a.id FROM pet a, pet b, pet c, pet d", "too_many_rows"),
         ("SELECT id FROM pet", "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r", "timeout"),
@@ -131,6 +136,9 @@ def test_a_test_suite_wants_agreement_on_every_database(sandbox: Sandbox, databa
     suite = (other, useless)
     found = verdicts(sandbox, *(Case(database, gold, sql, suite=suite) for sql in (gold, lucky, wrong)))
     assert [(one.ex, one.ts) for one in found] == [(True, True), (True, False), (False, False)]
+    assert found[0].remarks == (
+        "its gold fails on fuzz-02.sqlite (no_such_table: no such table: pet), which TS passes over",
+    )
     (plain,) = verdicts(sandbox, Case(database, gold, lucky))
     assert plain.ts is None
     assert "ts" not in plain.record()
@@ -177,6 +185,30 @@ def test_gold_values_may_stand_in_for_predicted_ones(sandbox: Sandbox, database:
     assert [one.category for one in plugged] == ["correct", "wrong_result", "no_such_table"]
 
 
+def test_plugged_values_hold_for_every_figure(sandbox: Sandbox, database: Path) -> None:
+    gold = "SELECT DISTINCT id FROM pet WHERE age > 2"
+    case = Case(database, gold, "SELECT DISTINCT id FROM pet WHERE age > 99", suite=(database,))
+    (one,) = Judge(sandbox, plug_value=True, timings=1).verdicts([case])
+    assert (one.ex, one.ex_keep_distinct, one.ts) == (True, True, True)
+    assert one.time_ratio is not None
+
+
+def test_plugging_keeps_to_the_time_of_one_query(sandbox: Sandbox, database: Path) -> None:
+    gold = "SELECT 1, 2, 3, 4, 5, 6, 7, 8, 9"
+    slow = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 3000) SELECT count(*), 2, 3 FROM r"
+    endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT max(n), 2, 3 FROM r"
+    start = time.perf_counter()
+    found = list(Judge(sandbox, plug_value=True).verdicts(Case(database, gold, sql) for sql in (slow, endless)))
+    assert [one.category for one in found] == ["wrong_result", "timeout"]
+    assert time.perf_counter() - start < 5
+
+
+def test_a_gold_that_fails_with_distinct_kept_is_remarked_on(sandbox: Sandbox, database: Path) -> None:
+    (one,) = verdicts(sandbox, Case(database, "SELECT count(DISTINCT *) FROM pet", "SELECT count(*) FROM pet"))
+    assert (one.ex, one.ex_keep_distinct) == (True, False)
+    assert one.remarks[0].startswith("its gold fails with DISTINCT kept (syntax")
+
+
 def test_timings_compare_right_predictions_with_their_golds(sandbox: Sandbox, database: Path) -> None:
     slow = "SELECT count(*) FROM pet a, pet b, pet c, pet d, pet e"
     judge = Judge(sandbox, timings=5)
@@ -204,7 +236,7 @@ def test_results_are_shown_by_their_first_rows(sandbox: Sandbox, database: Path)
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, None), (1.5, 1.5), ("short", "short"), ("x" * 80, "x" * 80), ("x" * 81, "x" * 80 + "…"), (b"abc", "<3 bytes>")],
+    [(None, None), (1.5, 1.5), ("short", "short"), ("x" * 80, "x" * 80), ("x" * 81, "x" * 80 + "…"), (b"abc", "<3 bytes>"), (float("inf"), "inf")],
 )  # fmt: skip
 def test_a_cell_is_cut_for_people(value: Any, shown: Any) -> None:
     assert show_value(value) == shown

@@ -132,7 +132,7 @@ def test_foreign_keys_are_found_beside_the_databases(loraql: Loraql, files: Path
 
 def test_timings_and_plugged_values_are_named(loraql: Loraql, files: Path) -> None:
     shown = score(loraql, "first", "--timings", "2", "--plug-value")
-    assert "valid efficiency score (VES)" in shown
+    assert "VES: " in shown
     assert "plug_value: a prediction also passed" in shown
     scores, _ = read("first")
     assert (scores["manifest"]["plug_value"], scores["manifest"]["timings"]) == (True, 2)
@@ -143,7 +143,10 @@ def test_timings_and_plugged_values_are_named(loraql: Loraql, files: Path) -> No
     ("arguments", "code", "message"),
     [
         (["--pred", "gone.sql"], 1, "gone.sql: no such file"),
-        (["--db", "nowhere"], 1, "--db nowhere: holds none of the 2 databases of the gold file as NAME/NAME.sqlite, for instance farm/farm.sqlite"),
+        (["--db", "nowhere"], 1, "--db nowhere: no such folder; give the folder of databases"),
+        (["--db", "gold.sql"], 1, "--db gold.sql: is a file; give the folder of databases"),
+        (["--db", "database/zoo"], 1, "holds none of the databases that the gold file names (2) as NAME/NAME.sqlite, for instance farm/farm.sqlite"),
+        (["--seconds", "inf"], 2, "--seconds"),
         (["--out", "gold.sql"], 2, "--out gold.sql: is a file; give a folder"),
         (["--tables", "gold.sql"], 1, "gold.sql: not in the layout of Spider's tables.json"),
         (["--tables", "gone.json"], 1, "gone.json: no such file"),
@@ -192,18 +195,20 @@ def test_what_cannot_be_compared_is_refused_or_noted(loraql: Loraql, files: Path
     score(loraql, "second", "--plug-value")
     error = loraql("compare", "scores/first", "scores/second", code=1)
     assert (
-        "first and second cannot be compared: the setting plug_value differ; score both with the same settings" in error
+        "first and second (5 questions and 5 questions) cannot be compared: the setting plug_value differs; " in error
     )
     score(loraql, "second")
     connection = sqlite3.connect("database/zoo/zoo.sqlite")
     connection.executescript("INSERT INTO pet VALUES ('Bo', 'hen', 2)")
     connection.close()
     score(loraql, "first")
-    assert "the databases differ; score both with the same gold file and databases" in loraql(
+    assert "cannot be compared: the databases differ; score both on the same gold file and databases" in loraql(
         "compare", "scores/first", "scores/second", code=1
     )
     Path("scores/first/scores.json").unlink()
-    assert "note: first has no scores.json beside it" in loraql("compare", "scores/first", "scores/second")
+    assert "note: first has no manifest in a scores.json beside it" in loraql(
+        "compare", "scores/first", "scores/second"
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,10 +216,92 @@ def test_what_cannot_be_compared_is_refused_or_noted(loraql: Loraql, files: Path
     [
         ("nowhere", "nowhere: neither a folder with scores, nor a run under runs, nor a predictions.jsonl"),
         ("first.sql", "first.sql: is not scored yet; run `loraql score --gold GOLD --pred first.sql --db DIR --out OUT`"),
-        ("raw.jsonl", "raw.jsonl: line 1 lacks 'id'; it is not scored yet"),
+        ("raw.jsonl", "raw.jsonl: line 1 lacks 'id'; is it scored?"),
+        ("scores/first/scores.json", "scores.json: give the folder that it is in, scores/first"),
     ],
 )  # fmt: skip
 def test_what_is_not_scored_cannot_be_compared(loraql: Loraql, files: Path, given: str, message: str) -> None:
     score(loraql, "first")
     Path("raw.jsonl").write_text('{"sql": "SELECT 1"}\n', encoding="utf-8")
     assert message in loraql("compare", "scores/first", given, code=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1", "is no object"),
+        ("null", "is no object"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ('{"id": ["a"]}', "lacks 'id'"),
+        ({"ex": "x"}, "lacks 'ex'"),
+        ({"question": 5}, "has an odd 'question'"),
+        ({"hardness": "soft"}, "has a hardness, category or feature that is not known"),
+        ({"features": ["magic"]}, "has a hardness, category or feature that is not known"),
+        ({"components": {"select": []}}, "has odd components"),
+        ({}, "the id line 1 occurs twice"),
+    ],
+)  # fmt: skip
+def test_an_odd_record_is_named_by_its_line(loraql: Loraql, files: Path, line: Any, message: str) -> None:
+    score(loraql, "first")
+    score(loraql, "second")
+    path = Path("scores/second/predictions.jsonl")
+    first, second, *rest = path.read_text(encoding="utf-8").splitlines()
+    odd = line if isinstance(line, str) else json.dumps((json.loads(first) if not line else json.loads(second)) | line)
+    path.write_text("\n".join([first, odd, *rest]) + "\n", encoding="utf-8")
+    error = loraql("compare", "scores/first", "scores/second", "--out", "scores/compared", code=1)
+    assert "line 2" in error
+    assert message in error
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '{"manifest": [1]}', '{"splits": null}', '{"splits": {"dev": 1}}'])
+def test_an_odd_manifest_is_none(loraql: Loraql, files: Path, content: str) -> None:
+    score(loraql, "first")
+    score(loraql, "second")
+    Path("scores/second/scores.json").write_text(content, encoding="utf-8")
+    assert "note: second has no manifest" in loraql("compare", "scores/first", "scores/second")
+
+
+def test_golds_that_all_fail_end_in_no_traceback(loraql: Loraql, files: Path) -> None:
+    Path("gold.sql").write_text("SELECT nope FROM pet\tzoo\n", encoding="utf-8")
+    Path("first.sql").write_text("SELECT 1\n", encoding="utf-8")
+    shown = score(loraql, "first")
+    assert "NOT COUNTED: 1 of 1, whose gold could not be run here" in shown
+    assert read("first")[0]["n"] == 0
+
+
+def test_a_missing_or_broken_database_costs_only_its_questions(loraql: Loraql, files: Path) -> None:
+    Path("database/farm/farm.sqlite").write_bytes(b"SQLite format 3\x00" + b"\xff" * 5000)
+    shown = score(loraql, "second")
+    assert "cannot read the schema" in shown
+    assert read("second")[0]["n"] == 3
+    Path("database/farm/farm.sqlite").unlink()
+    shown = score(loraql, "second")
+    assert "note: farm: no database file; its 1 questions are not counted" in shown
+    assert "NOT COUNTED: 2 of 5" in shown
+
+
+def test_odd_results_can_be_written(loraql: Loraql, files: Path) -> None:
+    Path("first.json").write_text(
+        json.dumps(["SELECT '\ud800'", "SELECT 9e999", "SELECT 1", "SELECT 1", None]), encoding="utf-8"
+    )
+    loraql("score", "--gold", "gold.sql", "--pred", "first.json", "--db", "database", "--out", "scores/first", code=1)
+    entries = [{"sql": sql} for sql in ("SELECT '\ud800'", "SELECT 9e999", "SELECT 1", "SELECT 1", None)]
+    Path("first.json").write_text(json.dumps(entries), encoding="utf-8")
+    loraql("score", "--gold", "gold.sql", "--pred", "first.json", "--db", "database", "--out", "scores/first")
+    _, lines = read("first")
+    assert lines[1]["predicted_result"]["rows"] == [["inf"]]
+    assert "Infinity" not in Path("scores/first/predictions.jsonl").read_text(encoding="utf-8")
+
+
+def test_nothing_that_is_read_is_overwritten(loraql: Loraql, files: Path) -> None:
+    score(loraql, "first")
+    before = Path("scores/first/predictions.jsonl").read_bytes()
+    error = loraql(
+        "score", "--pred", "scores/first/predictions.jsonl", "--db", "database", "--out", "scores/first", code=2
+    )
+    assert "would overwrite scores/first/predictions.jsonl, which is read" in error
+    assert Path("scores/first/predictions.jsonl").read_bytes() == before
+    Path("scores/first/mine.partial").write_text("mine", encoding="utf-8")
+    assert "note: scores/first holds earlier scores; they are replaced" in score(loraql, "first")
+    assert Path("scores/first/mine.partial").read_text(encoding="utf-8") == "mine"

@@ -30,7 +30,7 @@ SELECT a FROM t WHERE b = 'x;y' ; SELECT 2     -> SELECT a FROM t WHERE b = 'x;y
 SELECT a FROM t WHERE b = 'it''s;' ; SELECT 2  -> SELECT a FROM t WHERE b = 'it''s;'
 SELECT a FROM t WHERE b = "O'Brien; DISTINCT"  -> SELECT a FROM t WHERE b = "O'Brien; DISTINCT"
 SELECT a FROM t WHERE b < YEAR(CURDATE())      -> SELECT a FROM t WHERE b < 2020
-SELECT year ( curdate ( ) ) - 1                -> SELECT 2020 - 1
+SELECT year ( curdate ( ) ) - 1                -> SELECT 2020- 1
 ;                                              ->
 SELECT 'never closed DISTINCT ;                -> SELECT 'never closed DISTINCT ;
 """
