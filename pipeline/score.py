@@ -33,7 +33,7 @@ PLUGGED = "plug_value: a prediction also passed with the gold's values in place 
 PARTIAL = {
     "acc": "Partial matching accuracy",
     "rec": "Partial matching recall",
-    "f1": "Partial matching F1 (1 where precision and recall are 0, as the official tool has it)",
+    "f1": "Partial matching F1 (official: 1 where both are 0)",
 }
 SHOWN_NOTES = 8
 
