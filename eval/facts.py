@@ -5,8 +5,10 @@ fuzzed rows both need to know which column a constant is compared with, so that 
 a likely value, or turn up in the rows.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlglot
@@ -26,8 +28,9 @@ class Facts:
     """What one query, or several, compare columns with.
 
     `constants` holds values with which a comparison of a column comes out true, None for IS NULL; `around`
-    those, the constant itself and values next to it; `counts` numbers that a count is compared with; `links` columns compared with one another;
-    `ranked` columns that rows are sorted by, or an extreme is taken of.
+    those, the constant itself and values next to it; `counts` numbers that a count is compared with;
+    `links` columns compared with one another; `ranked` columns that rows are sorted by, or an extreme is
+    taken of.
     """
 
     constants: dict[Place, list[Value]] = field(default_factory=dict)
@@ -176,19 +179,25 @@ def literal(node: exp.Expr) -> Value:
         return -value if isinstance(value, int | float) else None
     if not isinstance(node, exp.Literal):
         return None
-    if node.is_string:
-        return str(node.this)
-    try:
-        return int(node.this)
-    except ValueError:
-        return _number(node.this)
+    return str(node.this) if node.is_string else number(node.this)
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:  # 0x10 and the like
-        return None
+def number(text: str) -> int | float | None:
+    """The number that a text spells; None for anything else, such as 0x10, and for what is beyond all floats."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            found = storable(kind(text))
+            return found if math.isfinite(found) else None
+    return None
+
+
+def storable(value: int | float) -> int | float:
+    """The number as SQLite holds it: a float where an integer takes more than 64 bits."""
+    if isinstance(value, float) or -(2**63) <= value < 2**63:
+        return value
+    if abs(value) < 10**308:
+        return float(value)
+    return math.inf if value > 0 else -math.inf
 
 
 def _meeting(value: Value, operator: type[exp.Expr]) -> list[Value]:
@@ -207,7 +216,8 @@ def _meeting(value: Value, operator: type[exp.Expr]) -> list[Value]:
 def near(value: Value) -> Iterator[Value]:
     """Values next to a constant, on both sides of every comparison: first one above, then one below."""
     if isinstance(value, int | float):
-        yield from (value + 1, value - 1)
+        step = max(1, math.ulp(value)) if isinstance(value, float) else 1
+        yield from (storable(value + step), storable(value - step))
     elif isinstance(value, str):
         yield from (_count_on(value, 1) or f"{value}a", _count_on(value, -1) or value[:-1])
         yield from (value.swapcase(), f"{value}a", value[:-1])

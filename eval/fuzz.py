@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from data.errors import UserError
-from eval.facts import Facts, Place, near
+from eval.facts import Facts, Place, near, storable
 from eval.sandbox import Value
 from eval.source import LONGEST_TEXT, Column, Key, Source, Table, cast, fits, quote
 
@@ -125,10 +125,9 @@ class _Filler:
             if kept == wanted:
                 break
             row = self._row(table, streams, parents, nulls)
+            cells = [row[column.name.lower()] for column in table.columns]
             with suppress(sqlite3.IntegrityError):  # text where an INTEGER PRIMARY KEY or a STRICT table takes none
-                kept += self._connection.execute(
-                    insert, [row[column.name.lower()] for column in table.columns]
-                ).rowcount
+                kept += self._connection.execute(insert, cells).rowcount
         # As stored: a column's affinity may have changed a value.
         rows = self._connection.execute(f"SELECT {listed} FROM {quote(table.name)}").fetchall()
         self._filled[name] = [
@@ -243,8 +242,7 @@ class _Filler:
         altered = [other for value in rng.sample(own, min(3, len(own))) for other in near(value)]
         pool = [cast(value, column) for value in (*constants, *own, *altered) if fits(value, column)]
         if not own:
-            pool += [f"{letter}{number}" for letter in "ab" for number in (1, 2)] if column.affinity == "TEXT" else []
-            pool += list(range(1, 9)) if column.affinity != "TEXT" else []
+            pool += ["a1", "a2", "b1", "b2"] if column.affinity == "TEXT" else range(1, 9)
         return pool or ["" if column.affinity == "TEXT" else 0]
 
     def _spread(self, column: Column, pool: list[Value]) -> Iterator[Value]:
@@ -258,7 +256,7 @@ class _Filler:
                 text = str(rng.choice(shuffled)) if shuffled else ""
                 yield f"{text[:LONGEST_TEXT]}{rng.randrange(1000)}"
             elif all(isinstance(value, int) for value in numbers):
-                yield rng.randint(int(min(numbers)) - 5, int(max(numbers)) + 100)
+                yield storable(rng.randint(int(min(numbers)) - 5, int(max(numbers)) + 100))
             else:
                 yield round(rng.uniform(min(numbers), max(numbers) + 1), 2)
 

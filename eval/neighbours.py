@@ -229,7 +229,8 @@ def _clauses(node: exp.Select) -> Iterator[Edit]:
     """Clauses of a SELECT taken away or added whole, and single columns of its lists taken away."""
     group = node.args.get("group")
     # Elsewhere DISTINCT changes nothing: in a set, or in a single row.
-    within_set = isinstance(node.parent, exp.Intersect | exp.Except | exp.Union) or isinstance(node.parent and node.parent.parent, exp.In)  # fmt: skip
+    parent = node.parent
+    within_set = isinstance(parent, SET_OPERATIONS) or isinstance(parent and parent.parent, exp.In)
     if not within_set and (group or not all(isinstance(item.unalias(), exp.AggFunc) for item in node.expressions)):
         distinct = None if node.args.get("distinct") else exp.Distinct()
         yield "distinct", node, partial(_with, node, distinct=distinct)

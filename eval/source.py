@@ -1,20 +1,21 @@
 """What fuzzing needs of a database: the statements that make it, its tables, keys and values.
 
 Reads an SQLite file, opened read-only; writes nothing. Of its statements only CREATE TABLE, INDEX and
-VIEW are taken over, so that no trigger ever runs.
+VIEW are taken over, so that no trigger ever runs. A large table costs no more than a small one: its first
+rows are read, long values cut. `data/schema.py` describes databases for prompts; filling one takes
+more: NOT NULL, what is unique, which columns are generated, and foreign keys of several columns whole,
+where a schema lists single pairs.
 """
 
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote as escape
 
 from data.errors import UserError
-from data.schema import require_sqlite
-from eval.facts import Place
+from data.schema import open_read_only, require_sqlite
+from eval.facts import Place, number
 from eval.sandbox import Row, Value
 
 ROWS_READ = 2000  # of each table
@@ -72,7 +73,7 @@ def read_source(path: Path) -> Source:
     """Reads a database, opened read-only. Raises UserError where it cannot be read."""
     require_sqlite(path)
     try:
-        connection = sqlite3.connect(f"file:{escape(str(path.resolve()))}?mode=ro&immutable=1", uri=True)
+        connection = open_read_only(path)
         connection.text_factory = lambda raw: raw.decode("utf-8", errors="ignore")
         try:
             listed = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
@@ -92,7 +93,7 @@ def _read_table(connection: sqlite3.Connection, name: str) -> Table:
     info = connection.execute(
         'SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?) WHERE hidden = 0', (name,)
     ).fetchall()
-    listed = ", ".join(quote(column) for column, *_ in info)
+    listed = ", ".join(_cut(quote(column)) for column, *_ in info)
     rows = connection.execute(f"SELECT {listed} FROM {quote(name)} LIMIT {ROWS_READ}").fetchall() if info else []
     uniques = [
         [column for (column,) in connection.execute("SELECT name FROM pragma_index_info(?)", (index,))]
@@ -112,6 +113,12 @@ def _read_table(connection: sqlite3.Connection, name: str) -> Table:
     return Table(name, columns, tuple(_read_keys(connection, name)), frozenset(alone), tuple(rows))
 
 
+def _cut(column: str) -> str:
+    """SQL for a column's value, so long at the most that it can be told from one that is not too long."""
+    long = f"typeof({column}) IN ('text', 'blob') AND length(CAST({column} AS BLOB)) > {4 * LONGEST_TEXT}"
+    return f"CASE WHEN {long} THEN substr({column}, 1, {LONGEST_TEXT + 1}) ELSE {column} END"
+
+
 def _sample(values: Iterator[Value]) -> tuple[Value, ...]:
     """Different values, evenly taken; text and bytes that are too long are left out."""
     short = (value for value in values if not isinstance(value, str | bytes) or len(value) <= LONGEST_TEXT)
@@ -122,8 +129,8 @@ def _sample(values: Iterator[Value]) -> tuple[Value, ...]:
 def _read_keys(connection: sqlite3.Connection, name: str) -> Iterator[Key]:
     query = 'SELECT id, "table", "from", "to" FROM pragma_foreign_key_list(?) ORDER BY id DESC, seq'
     pairs: dict[int, list[tuple[str, str, str | None]]] = {}
-    for number, parent, column, target in connection.execute(query, (name,)):
-        pairs.setdefault(number, []).append((parent.lower(), column.lower(), target and target.lower()))
+    for key, parent, column, target in connection.execute(query, (name,)):
+        pairs.setdefault(key, []).append((parent.lower(), column.lower(), target and target.lower()))
     for listed in pairs.values():
         parent = listed[0][0]
         primary = connection.execute("SELECT lower(name) FROM pragma_table_info(?) WHERE pk ORDER BY pk", (parent,))
@@ -190,7 +197,6 @@ def cast(value: Value, column: Column) -> Value:
     if column.affinity == "TEXT" and isinstance(value, int | float):
         return str(value)
     if column.affinity not in ("TEXT", "BLOB") and isinstance(value, str):
-        for kind in (int, float):
-            with suppress(ValueError):
-                return kind(value)
+        found = number(value)
+        return value if found is None else found
     return value

@@ -2,16 +2,18 @@
 
 Reads one database and its gold queries; writes the fuzzed databases that are worth keeping beside it.
 One database lets wrong queries pass that happen to return the same rows; several leave less to chance.
-Golds and neighbours run in the sandbox and are compared as scoring compares. Source: Zhong et al.
-(2020), "Semantic Evaluation for Text-to-SQL with Distilled Test Suites".
+Golds and neighbours run in the sandbox and are compared as scoring compares. The same seed gives the
+same bytes, save where a query is near a limit of time or memory: what ran into one tells nothing apart,
+and is counted. Source: Zhong et al. (2020), "Semantic Evaluation for Text-to-SQL with Distilled Test
+Suites".
 """
 
 import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,10 @@ from eval.sandbox import Outcome
 from eval.source import Source, read_source
 from eval.verdict import is_ordered, normalize, same_result
 
-ACCIDENTS = ("timeout", "crashed")  # say something of the machine, too
-BEYOND_SQL = ("ok", "timeout", "cpu", "memory", "too_many_rows", "too_large")  # a query that fails otherwise is none
+GOLD_SECONDS = 30.0  # golds are right, and few: on the original they get longer than their neighbours
+CUT_SHORT = ("timeout", "cpu", "memory", "crashed")  # say something of the machine, too
+ACCIDENTS = (*CUT_SHORT, "too_many_rows")  # say nothing of what the query means
+BEYOND_SQL = ("ok", *ACCIDENTS, "too_large")  # a query that fails otherwise is none
 
 
 @dataclass(frozen=True)
@@ -129,39 +133,84 @@ class _Search:
         self._schema: Schema = read_sqlite(database)
         self._source: Source = read_source(database)
         self._facts: dict[str, Facts] = {}
-        self._made = 0
-        given = dict.fromkeys(normalize(gold, keep_distinct=True) for gold in golds)
-        outcomes = self._run(database, [text for gold in given for text in (gold, normalize(gold))])
-        self._failed = {
-            gold: f"{outcome.category}: {outcome.message}"
-            for gold in given
-            for outcome in (outcomes[normalize(gold)], outcomes[gold])
-            if outcome.category != "ok"
-        }
-        self._silent = {gold for gold in given if not outcomes[normalize(gold)].rows}
-        self._golds = [gold for gold in given if gold not in self._failed]
-        self.mutants, self._unread = self._mutants(outcomes)
-        outcomes |= self._run(database, [text for mutant in self.mutants for text in mutant.texts])
-        self.mutants = [mutant for mutant in self.mutants if outcomes[mutant.texts[1]].category in BEYOND_SQL]
-        self._by_original = {mutant for mutant in self.mutants if _differs(mutant, outcomes)}
+        self._made = self._cut_short = 0
+        self._failed: dict[str, str] = {}
+        self._too_slow: dict[str, str] = {}
+        self._golds: list[str] = []
+        self._silent: set[str] = set()
+        self._unread: list[
+            str
+        ] = []  # golds without neighbours, since sqlglot does not spell them with the same meaning
+        self._read_golds(dict.fromkeys(normalize(gold, keep_distinct=True) for gold in golds))
+        self.mutants: list[Mutant] = []
+        self._by_original: set[Mutant] = set()
+        self._read_mutants()
 
-    def _mutants(self, outcomes: dict[str, Outcome]) -> tuple[list[Mutant], list[str]]:
-        """The mutants, and the golds that have none since sqlglot does not spell them with the same meaning."""
-        respelled = {gold: rewritten(gold, self._schema) for gold in self._golds}
-        again = self._run(self._database, [text for text in respelled.values() if text])
-        values, mutants, unread = self._source.values(), [], []
-        for gold, text in respelled.items():
-            if text is None or not _same(gold, outcomes[gold], again[text]):
-                unread.append(gold)
-                continue
-            found = neighbours(gold, self._schema, values, self.settings.seed, self.settings.neighbours)
-            mutants += [Mutant(gold, item.kind, item.sql) for item in found]
-        return mutants, unread
+    def _read_golds(self, given: Iterable[str]) -> None:
+        """Runs the golds, with time enough, and says what each is fit for."""
+        spelled = {gold: rewritten(gold, self._schema) for gold in given}
+        limits = self._sandbox.limits
+        seconds, cpu_seconds = max(limits.seconds, GOLD_SECONDS), max(limits.cpu_seconds, GOLD_SECONDS)
+
+        def note(gold: str, outcomes: Mapping[str, Outcome]) -> None:
+            bare, text = outcomes[normalize(gold)], spelled[gold]
+            bad = next((outcome for outcome in (outcomes[gold], bare) if outcome.category != "ok"), None)
+            if bad:
+                listed = self._too_slow if bad.category in BEYOND_SQL else self._failed
+                listed[gold] = f"{bad.category}: {bad.message}"
+                return
+            self._golds.append(gold)
+            if not bare.rows:
+                self._silent.add(gold)
+            if text is None or not _same(gold, outcomes[gold], outcomes[text]):
+                self._unread.append(gold)
+
+        texts = {gold: [gold, normalize(gold), text or gold] for gold, text in spelled.items()}
+        with Sandbox(replace(limits, seconds=seconds, cpu_seconds=cpu_seconds), self._sandbox.workers) as patient:
+            self._each(patient, self._database, texts, note)
+
+    def _read_mutants(self) -> None:
+        """Makes the mutants, keeps those that are SQL, and says which the original kills."""
+        values, unread = self._source.values(), set(self._unread)
+        made = {
+            gold: [
+                Mutant(gold, item.kind, item.sql)
+                for item in neighbours(gold, self._schema, values, self.settings.seed, self.settings.neighbours)
+            ]
+            for gold in self._golds
+            if gold not in unread
+        }
+
+        def note(gold: str, outcomes: Mapping[str, Outcome]) -> None:
+            run = [mutant for mutant in made[gold] if outcomes[mutant.texts[1]].category in BEYOND_SQL]
+            self.mutants += run
+            self._by_original |= {mutant for mutant in run if _differs(mutant, outcomes)}
+
+        self._each(self._sandbox, self._database, _texts(made), note)
+
+    def _each(
+        self,
+        sandbox: Sandbox,
+        path: Path,
+        texts: Mapping[str, Iterable[str]],
+        note: Callable[[str, Mapping[str, Outcome]], None],
+    ) -> None:
+        """Hands `note` each gold with the outcomes of its texts: rows are held of one gold at a time."""
+        unique = {gold: list(dict.fromkeys(listed)) for gold, listed in texts.items()}
+        outcomes = self._counted(sandbox.map((path, text) for listed in unique.values() for text in listed))
+        for gold, listed in unique.items():
+            note(gold, {text: next(outcomes) for text in listed})
+        assert next(outcomes, None) is None  # at the end the workers are given back
 
     def _run(self, path: Path, texts: Iterable[str]) -> dict[str, Outcome]:
         """Each text once."""
         unique = list(dict.fromkeys(texts))
-        return dict(zip(unique, self._sandbox.map((path, text) for text in unique), strict=True))
+        return dict(zip(unique, self._counted(self._sandbox.map((path, text) for text in unique)), strict=True))
+
+    def _counted(self, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+        for outcome in outcomes:
+            self._cut_short += outcome.category in CUT_SHORT
+            yield outcome
 
     def candidates(self) -> list[Candidate]:
         """Fuzzed databases, each of which killed what none before it did; their kills in full."""
@@ -213,10 +262,17 @@ class _Search:
         return [self._facts[sql] for sql in golds]
 
     def _kills(self, path: Path, plain: Path, mutants: Sequence[Mutant]) -> set[Mutant]:
-        outcomes = self._run(path, [text for mutant in mutants for text in mutant.texts])
-        differing = [mutant for mutant in mutants if _differs(mutant, outcomes)]
+        by_gold: dict[str, list[Mutant]] = {}
+        for mutant in mutants:
+            by_gold.setdefault(mutant.gold, []).append(mutant)
+        differing: dict[Mutant, Outcome] = {}
+
+        def note(gold: str, outcomes: Mapping[str, Outcome]) -> None:
+            differing.update({item: outcomes[item.texts[0]] for item in by_gold[gold] if _differs(item, outcomes)})
+
+        self._each(self._sandbox, path, _texts(by_gold), note)
         again = self._run(plain, [mutant.texts[0] for mutant in differing])
-        return {mutant for mutant in differing if _same(mutant.gold, outcomes[mutant.texts[0]], again[mutant.texts[0]])}
+        return {mutant for mutant, gold in differing.items() if _same(mutant.gold, gold, again[mutant.texts[0]])}
 
     def _complete(self, pool: list[Candidate], targets: Sequence[Mutant]) -> list[Candidate]:
         """The pool with every kill: while searching, those that were dead already were left out."""
@@ -259,7 +315,9 @@ class _Search:
             "files": files,
             "golds_without_rows": sorted(silent),
             "golds_without_neighbours": self._unread,
-            "golds_that_fail": dict(self._failed),
+            "golds_that_fail": self._failed,
+            "golds_too_slow": self._too_slow,
+            "runs_cut_short": self._cut_short,
             "not_told_apart": [
                 {"kind": mutant.kind, "gold": mutant.gold, "neighbour": mutant.sql}
                 for mutant in self.mutants
@@ -268,7 +326,12 @@ class _Search:
         }
 
 
-def _differs(mutant: Mutant, outcomes: dict[str, Outcome]) -> bool:
+def _texts(by_gold: Mapping[str, Iterable[Mutant]]) -> dict[str, list[str]]:
+    """All that has to be run of each gold."""
+    return {gold: [text for mutant in mutants for text in mutant.texts] for gold, mutants in by_gold.items()}
+
+
+def _differs(mutant: Mutant, outcomes: Mapping[str, Outcome]) -> bool:
     """Whether scoring would not take the mutant for its gold."""
     gold, other = (outcomes[text] for text in mutant.texts)
     return gold.category == "ok" and other.category not in ACCIDENTS and not _same(mutant.gold, gold, other)

@@ -2,13 +2,18 @@
 
 Beside each database it writes fuzzed ones that tell the gold queries from their neighbours, so that a
 wrong query passes less often. OUT is itself a folder of databases: scoring runs a query on every
-SQLite file of a database's folder.
+SQLite file of a database's folder. Of what stands in OUT it takes away only what it wrote, and one run
+is at work there at a time.
 """
 
+import fcntl
 import json
+import os
+import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,15 +24,20 @@ from eval.pool import Sandbox
 from eval.sandbox import Limits
 from eval.suite import Settings, distill
 from pipeline.console import progress, say, table
-from pipeline.stage import digest_bytes, digest_file, read_json, write_json
+from pipeline.stage import digest_bytes, digest_file, read_json
 
-VERSION = 1
+VERSION = 2
 RAW = Path("data/raw")
 FIGURES = "suite.json"  # in OUT and in each database's folder
+LOCK = ".suite.lock"
 LIMITS = Limits(seconds=2.0, rows=20_000)
 WORKERS = 2
 SHOWN_KINDS = 5
+LONGEST_NAME = 200  # bytes of a database's name
+SHOWN_NAME = 60
 COUNTS = ("neighbours", "killable", "killed_by_original", "killed")
+FUZZED = r"fuzz-\d{2,}"
+_OWN = re.compile(rf"{FUZZED}\.sqlite|suite\.json(\.partial)?|\.candidates-.*")
 
 
 def suite(
@@ -43,7 +53,10 @@ def suite(
     """Makes the suites of one split's databases (all, or those named); the folder that holds them.
 
     `most` counts the original too. A database whose suite was made from the same file, golds and
-    settings is passed over. Raises UsageError for a split, database or number that cannot be.
+    settings is passed over. Suites that an earlier run left in OUT are listed beside the new ones. All
+    of OUT has one version, split, seed and `most`: with others, a run makes again the suites that it
+    names, and is refused where any would stay behind. Raises UsageError for a split, database, number or
+    folder that cannot be, UserError for a folder in the way that holds anything else than a suite.
     """
     if split not in FILES:
         raise UsageError(f"--split {split}: there is no such split; there are {', '.join(FILES)}")
@@ -56,27 +69,28 @@ def suite(
     # OUT/DB/DB.sqlite must not be the database that it is a copy of.
     if out.resolve() == database_path(root, split, "any").parent.parent.resolve():
         raise UsageError(f"--out {out}: holds the databases themselves; give another folder")
-    out.mkdir(parents=True, exist_ok=True)
+    there = next(path for path in (out, *out.parents) if path.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out {there}: is a file; give a folder")
+    made_with = {"version": VERSION, "split": split, "settings": asdict(settings), "limits": asdict(LIMITS)}
+    paths, left_out = _find(root, split, golds)
     done: dict[str, dict[str, Any]] = {}
-    left_out: dict[str, str] = {}
-    with Sandbox(LIMITS, workers) as sandbox, progress("distilling", len(golds), "databases") as advance:
-        for name, queries in golds.items():
-            path = database_path(root, split, name)
-            try:
-                done[name] = _make(path, queries, out / name, sandbox, settings)
-            except UserError as error:
-                left_out[name] = str(error)
-            advance(note=name)
-    summary = {
-        "version": VERSION,
-        "split": split,
-        "settings": asdict(settings),
-        "limits": asdict(LIMITS),
-        "databases": done,
-        "left_out": left_out,
-    }
-    write_json(out / FIGURES, summary)
-    _show(done, left_out)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        kept = _look_around(out, paths, made_with)
+        try:
+            with Sandbox(LIMITS, workers) as sandbox, progress("making suites", len(paths), "databases") as advance:
+                for name, path in paths.items():
+                    try:
+                        done[name] = _make(path, golds[name], out / name, sandbox, settings, made_with)
+                    except UserError as error:
+                        left_out[name] = str(error)
+                    advance(note=name)
+        finally:  # stopped half-way, too: it says what is there
+            held = dict(sorted((kept | done).items()))
+            missing = {name: reason for name, reason in left_out.items() if name not in held}
+            _write(out / FIGURES, {**made_with, "databases": held, "left_out": missing})
+    _show(done, left_out, len(kept))
     if not done:
         raise UserError(
             f"{root}: no suite was made for {split}; {next(iter(left_out.values()), 'it has no questions')}"
@@ -98,43 +112,151 @@ def _golds(root: Path, split: str, databases: Sequence[str]) -> dict[str, list[s
         golds.setdefault(question.db_id, []).append(question.query)
     unknown = [name for name in databases if name not in golds]
     if unknown:
-        raise UsageError(f"--databases {unknown[0]}: {split} has no questions on it; it has {', '.join(sorted(golds))}")
+        known = ", ".join(map(_short, sorted(golds)))
+        raise UsageError(f"--databases {_short(unknown[0])}: {split} has no questions on it; it has {known}")
     return {name: queries for name, queries in golds.items() if not databases or name in databases}
 
 
-def _make(path: Path, golds: list[str], folder: Path, sandbox: Sandbox, settings: Settings) -> dict[str, Any]:
+def _short(name: str) -> str:
+    return name if len(name) <= SHOWN_NAME else f"{name[: SHOWN_NAME - 3]}..."
+
+
+def _find(root: Path, split: str, golds: Mapping[str, list[str]]) -> tuple[dict[str, Path], dict[str, str]]:
+    """The file of each database; why there is none, of the others."""
+    paths: dict[str, Path] = {}
+    left_out: dict[str, str] = {}
+    for name, queries in golds.items():
+        try:
+            if len(name.encode(errors="replace")) > LONGEST_NAME:
+                raise UserError(f"{root}: the database name {_short(name)} is too long")
+            path = database_path(root, split, name)
+            if re.fullmatch(FUZZED, name):
+                raise UserError(f"{path}: its name is one that fuzzed databases bear; rename it")
+            if not path.is_file():
+                raise UserError(f"{path}: the database is missing; its {len(queries)} questions are left out")
+            paths[name] = path
+        except UserError as error:
+            left_out[name] = str(error)
+    return paths, left_out
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Keeps other runs out of the folder. Raises UserError if one is at work there."""
+    with (out / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.fstat(lock.fileno()).st_nlink:  # of a run that has just ended
+                raise BlockingIOError
+        except BlockingIOError as error:
+            raise UserError(f"{out}: another loraql suite is at work there; wait for it or stop it") from error
+        try:
+            yield
+        finally:
+            Path(lock.name).unlink(missing_ok=True)
+
+
+def _look_around(out: Path, names: Iterable[str], made_with: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The suites in OUT of other databases than those named, by database.
+
+    Raises UserError for what must not be written over, and for a suite that was made in another way or
+    is damaged: one figure must not mix them.
+    """
+    if (out / FIGURES).exists() and not isinstance(_read(out / FIGURES).get("databases"), dict):
+        raise UserError(f"{out / FIGURES}: not written by loraql suite; move it away or give another --out")
+    for name in names:
+        for folder in (out / name, _partial(out / name)):
+            _require_own(folder, name)
+    kept = {}
+    for folder in sorted(path for path in out.iterdir() if path.is_dir() and path.name not in names):
+        figures = _read(folder / FIGURES)
+        if "key" not in figures or "sha256" not in figures:
+            continue  # not a suite, or one that was never finished
+        found = figures.get("made_with", {})
+        if found != made_with:
+            raise UserError(
+                f"{folder}: a suite made with {_difference(found, made_with)}; "
+                "make it again in the same run, delete it, or give another --out"
+            )
+        if not _is_whole(folder, figures):
+            raise UserError(
+                f"{folder}: its files are not as they were written; make it again in the same run or delete it"
+            )
+        kept[folder.name] = figures
+    return kept
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    before, after = ({**made, **made.get("settings", {})} for made in (old, new))
+    differing = [key for key in after if before.get(key) != after[key] and not isinstance(after[key], dict)]
+    return ", ".join(f"{key} {before[key]}" for key in differing if key in before) or "another version of loraql"
+
+
+def _require_own(folder: Path, name: str) -> None:
+    """Raises UserError for a folder that holds anything else than a suite of this database."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError(f"{folder}: not a folder; move it away or give another --out")
+    marked = "key" in _read(folder / FIGURES)
+    for path in sorted(folder.iterdir()):
+        if not marked or not (path.name == f"{name}.sqlite" or _OWN.fullmatch(path.name)):
+            raise UserError(f"{path}: not written by loraql suite; move it away or give another --out")
+
+
+def _partial(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".partial")
+
+
+def _make(
+    path: Path, golds: list[str], folder: Path, sandbox: Sandbox, settings: Settings, made_with: Mapping[str, Any]
+) -> dict[str, Any]:
     """One database's suite, made or already there."""
-    if not path.is_file():
-        raise UserError(f"{path}: the database is missing; its {len(golds)} questions are left out")
-    made_from = {"version": VERSION, "settings": asdict(settings), "database": digest_file(path), "golds": golds}
+    made_from = {**made_with, "database": digest_file(path), "golds": golds}
     key = digest_bytes(json.dumps(made_from, sort_keys=True).encode())
-    earlier = _read_earlier(folder, key)
-    if earlier is not None:
+    earlier = _read(folder / FIGURES)
+    if earlier.get("key") == key and _is_whole(folder, earlier):
         return earlier
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+    partial = _partial(folder)
+    for old in (partial, folder):
+        if old.exists():
+            shutil.rmtree(old)
     partial.mkdir()
+    _write(partial / FIGURES, {"key": key})  # marks the folder as our own
     shutil.copyfile(path, partial / path.name)
     figures = distill(path, golds, partial, sandbox, settings)
     digests = {file.name: digest_file(file) for file in sorted(partial.glob("*.sqlite"))}
-    figures = {"key": key, **figures, "sha256": digests}
-    write_json(partial / FIGURES, figures)
-    shutil.rmtree(folder, ignore_errors=True)
+    figures = {"key": key, "made_with": made_with, **figures, "sha256": digests}
+    _write(partial / FIGURES, figures)
     partial.rename(folder)
     return figures
 
 
-def _read_earlier(folder: Path, key: str) -> dict[str, Any] | None:
-    """The figures of a suite that is there, whole and made from the same."""
+def _read(path: Path) -> dict[str, Any]:
+    """What one of our files holds; nothing if it is missing, damaged or not ours."""
     try:
-        figures: dict[str, Any] = read_json(folder / FIGURES)
-    except UserError:  # none, or damaged: it is made again
-        return None
-    found = {file.name: digest_file(file) for file in folder.glob("*.sqlite")}
-    return figures if figures.get("key") == key and found == figures.get("sha256") else None
+        content = read_json(path)
+    except (UserError, OSError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
-def _show(done: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
+def _write(path: Path, content: Any) -> None:
+    """Writes a file whole or not at all. Half a surrogate pair, in a gold, is written as JSON escapes it."""
+    fresh = path.with_name(path.name + ".partial")
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    fresh.write_text(text, encoding="utf-8", errors="backslashreplace")
+    fresh.replace(path)
+
+
+def _is_whole(folder: Path, figures: Mapping[str, Any]) -> bool:
+    return {file.name: digest_file(file) for file in folder.glob("*.sqlite")} == figures.get("sha256")
+
+
+def _show(done: Mapping[str, dict[str, Any]], left_out: Mapping[str, str], kept: int) -> None:
+    total = {count: sum(figures[count] for figures in done.values()) for count in ("golds", *COUNTS)}
+    total["sha256"] = [None] * sum(len(figures["sha256"]) for figures in done.values())
+    shown = [*done.items(), ("all", total)] if len(done) > 1 else [*done.items()]
     rows = [
         [
             name,
@@ -145,17 +267,14 @@ def _show(done: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
             _share(figures["killed"], figures["killable"]),
             len(figures["sha256"]),
         ]
-        for name, figures in done.items()
+        for name, figures in shown
     ]
-    total = {count: sum(figures[count] for figures in done.values()) for count in COUNTS}
-    if len(rows) > 1:
-        kept = sum(len(figures["sha256"]) for figures in done.values())
-        queries = sum(figures["golds"] for figures in done.values())
-        original, killed = total["killed_by_original"], total["killed"]
-        shares = [_share(original, total["neighbours"]), _share(killed, total["neighbours"]), _share(killed, total["killable"])]  # fmt: skip
-        rows.append(["all", queries, total["neighbours"], *shares, kept])
-    columns = ["database", "golds", "neighbours", "original alone", "suite", "of what differs", "databases"]
-    table("Neighbours told apart", columns, rows)
+    # Short, so that the names stay whole on 80 columns.
+    columns = ["database", "golds", "wrong", "alone", "suite", "differ", "DBs"]
+    table("Wrong queries (one change away from a gold) that a suite catches", columns, rows)
+    say("  wrong: the wrong queries; alone: caught by the database alone; suite: by its suite")
+    say("  differ: by its suite, of those that differ from their gold on any database tried")
+    say("  DBs: databases in the suite, the original among them")
     kinds: dict[str, Counter[str]] = {}
     for figures in done.values():
         for kind, counts in figures["kinds"].items():
@@ -163,19 +282,32 @@ def _show(done: dict[str, dict[str, Any]], left_out: dict[str, str]) -> None:
     hardest = sorted(kinds, key=lambda kind: kinds[kind]["killed"] / kinds[kind]["neighbours"])[:SHOWN_KINDS]
     if hardest:
         table(
-            "Hardest to tell apart (many of these mean the same as their gold)",
-            ["kind", "neighbours", "original alone", "suite"],
+            "Hardest to catch (many of these mean the same as their gold)",
+            ["change", "wrong", "alone", "suite"],
             [
-                [kind, kinds[kind]["neighbours"], *(_share(kinds[kind][count], kinds[kind]["neighbours"]) for count in COUNTS[2:])]
+                [
+                    kind,
+                    kinds[kind]["neighbours"],
+                    *(_share(kinds[kind][count], kinds[kind]["neighbours"]) for count in COUNTS[2:]),
+                ]
                 for kind in hardest
             ],
-        )  # fmt: skip
-    failing = sum(len(figures["golds_that_fail"]) for figures in done.values())
-    if failing:
-        say(f"  {failing} gold queries fail and are left out; {FIGURES} lists them")
+        )
+    for count, what in (
+        ("golds_that_fail", "that fail"),
+        ("golds_too_slow", "that are too slow or give too many rows"),
+    ):
+        number = sum(len(figures[count]) for figures in done.values())
+        if number:
+            say(f"  gold queries left out {what}: {number}; {FIGURES} lists them")
+    if kept:
+        say(f"  suites of other databases, made earlier, that stay: {kept}")
     for name, reason in left_out.items():
-        say(f"  left out: {name}: {reason}")
+        say(f"  left out: {_short(name)}: {reason}")
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f}%" if whole else ""
+    """100% means all."""
+    if not whole:
+        return ""
+    return "100%" if part == whole else f"{min(100 * part / whole, 99.9):.1f}%"

@@ -116,6 +116,22 @@ def test_a_sample_takes_the_kinds_in_turn_and_is_the_seeds() -> None:
     assert sample != neighbours(GOLD, SCHEMA, {}, 1, len(kinds))
 
 
+@pytest.mark.parametrize(
+    "constant",
+    [str(2**63 - 1), str(2**63), str(-(2**63)), "9" * 400, "9" * 5000, "1e400", "0x10"],
+    ids=lambda text: text[:24],
+)
+def test_constants_beyond_64_bits_can_be_stored(constant: str) -> None:
+    gold = f"SELECT name FROM keeper WHERE id > {constant}"
+    connection = sqlite3.connect(":memory:")
+    for value in facts(gold, SCHEMA).around.get(("keeper", "id"), []):
+        connection.execute("SELECT ?", (value,))
+    connection.close()
+    above, below = list(near(float(2**63)))
+    assert above > 2**63 > below  # type: ignore[operator]
+    neighbours(gold, SCHEMA, {}, 0, 20)
+
+
 def test_facts_name_columns_under_their_aliases() -> None:
     found = facts(GOLD + " UNION SELECT name, 1 FROM animal WHERE id IN (SELECT max(id) FROM keeper)", SCHEMA)
     assert found.constants["animal", "id"] == [4]  # which is more than 3
@@ -130,6 +146,7 @@ def test_facts_name_columns_under_their_aliases() -> None:
 
 def test_values_next_to_a_constant() -> None:
     assert list(near(5)) == [6, 4]
+    assert list(near(2.5)) == [3.5, 1.5]
     assert "2024-03-02" in list(near("2024-03-01"))
     assert "".join(near("")) == "aa"
     assert {"aNN", "Anna", "An"} <= set(near("Ann"))
