@@ -6,13 +6,13 @@ of any query. What has no place in a `Query`, such as CASE, becomes a column nam
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import sqlglot
 from sqlglot import exp
 
+from eval.clauses import append, conjunction, connect, lift_joins
 from eval.query import STAR, Column, Condition, Conditions, Expression, Names, ParseError, Query, Table, Value, parts
+from eval.scopes import Scope
 
 # It warns of statements that it only half knows, and those are no queries.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -46,22 +46,6 @@ FLIPPED = {"=": "=", "!=": "!=", ">": "<", ">=": "<=", "<": ">", "<=": ">="}
 NEGATED = {"=": "!=", "!=": "=", ">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 
 
-@dataclass
-class _Scope:
-    """What names mean inside one SELECT: sources by alias, expressions by column alias, CTEs; then outside."""
-
-    sources: dict[str, str | Query] = field(default_factory=dict)
-    aliases: dict[str, exp.Expr] = field(default_factory=dict)
-    ctes: dict[str, Query] = field(default_factory=dict)
-    outer: "_Scope | None" = None
-
-    def chain(self) -> "Iterator[_Scope]":
-        scope: _Scope | None = self
-        while scope:
-            yield scope
-            scope = scope.outer
-
-
 def parse(sql: str, names: Names | None = None) -> Query:
     """The query as `Query`. Raises ParseError where sqlglot does not read it as one.
 
@@ -72,7 +56,7 @@ def parse(sql: str, names: Names | None = None) -> Query:
         raise ParseError(f"longer than {MOST_CHARACTERS} characters")
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")
-        return _Reader(names).query(tree, _Scope())
+        return _Reader(names).query(tree, Scope())
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
         raise ParseError(str(error).partition("\n")[0] or "nested too deeply") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
@@ -86,7 +70,7 @@ class _Reader:
         self._sizes: dict[int, int] = {}  # how many queries are in each that was read, by identity
         self._read: list[Query] = []  # keeps those identities theirs
 
-    def query(self, tree: exp.Expr, outer: _Scope) -> Query:
+    def query(self, tree: exp.Expr, outer: Scope) -> Query:
         """A SELECT or a chain of set operations; what orders the whole chain belongs to its last branch."""
         ctes = dict(outer.ctes)
         branches: list[exp.Expr] = []
@@ -103,18 +87,18 @@ class _Reader:
         if len(branches) + len(list(outer.chain())) > MOST_NESTED:
             raise ParseError("nested too deeply")
         *first, last = [node, *branches]
-        chain = self._select(last, _Scope(ctes=dict(ctes), outer=outer), tails)
+        chain = self._select(last, Scope(ctes=dict(ctes), outer=outer), tails)
         for branch, operation in zip(reversed(first), reversed(operations), strict=True):
-            query = self._select(branch, _Scope(ctes=dict(ctes), outer=outer), [])
-            chain = self._sized(_append(query, operation, chain))
+            query = self._select(branch, Scope(ctes=dict(ctes), outer=outer), [])
+            chain = self._sized(append(query, operation, chain))
         return chain
 
-    def _add_ctes(self, node: exp.Expr, ctes: dict[str, Query], outer: _Scope) -> None:
+    def _add_ctes(self, node: exp.Expr, ctes: dict[str, Query], outer: Scope) -> None:
         with_ = node.args.get("with_")
         for cte in with_.expressions if with_ else ():
-            ctes[cte.alias.lower()] = self.query(cte.this, _Scope(ctes=dict(ctes), outer=outer))
+            ctes[cte.alias.lower()] = self.query(cte.this, Scope(ctes=dict(ctes), outer=outer))
 
-    def _select(self, node: exp.Expr, scope: _Scope, tails: list[exp.Expr]) -> Query:
+    def _select(self, node: exp.Expr, scope: Scope, tails: list[exp.Expr]) -> Query:
         if isinstance(node, exp.Subquery | exp.SetOperation):  # a branch in brackets
             return self.query(node, scope)
         if not isinstance(node, exp.Select):
@@ -124,7 +108,7 @@ class _Reader:
         scope.aliases = {item.alias.lower(): item.unalias() for item in node.expressions if item.alias}
         where = self._clause(node, "where", scope)
         if bare_join and self._names:
-            on, where = _lift_joins(on, where)
+            on, where = lift_joins(on, where)
         group = node.args.get("group")
         grouped = group.expressions if group else []
         holders = [*tails, node]
@@ -159,7 +143,7 @@ class _Reader:
     def _size(self, query: Query) -> int:
         return self._sizes.get(id(query)) or 1 + sum(map(self._size, parts(query)))
 
-    def _meant(self, item: exp.Expr, select: exp.Select, scope: _Scope) -> exp.Expr:
+    def _meant(self, item: exp.Expr, select: exp.Select, scope: Scope) -> exp.Expr:
         """What ORDER BY or GROUP BY names: a place in SELECT, an alias of it, or the expression itself."""
         if isinstance(item, exp.Literal) and item.this.isdigit() and 0 < int(item.this) <= len(select.expressions):
             item = select.expressions[int(item.this) - 1]
@@ -168,7 +152,7 @@ class _Reader:
             return scope.aliases.get(item.name.lower(), item)
         return item
 
-    def _from(self, node: exp.Expr, scope: _Scope) -> tuple[tuple[Table | Query, ...], Conditions, bool]:
+    def _from(self, node: exp.Expr, scope: Scope) -> tuple[tuple[Table | Query, ...], Conditions, bool]:
         """The units of FROM, the conditions of all ON, and whether some join has none."""
         from_ = node.args.get("from_")
         joins = node.args.get("joins") or []
@@ -182,15 +166,15 @@ class _Reader:
             inner = nested.args.get("joins") if isinstance(nested, exp.Table) else None
             if inner:  # tables joined in brackets
                 more, conditions, _ = self._from(exp.Select(from_=exp.From(this=exp.Table()), joins=inner), scope)
-                units, on = [*units, *more[1:]], _and(on, conditions)
+                units, on = [*units, *more[1:]], conjunction(on, conditions)
             if join:
                 condition, using = join.args.get("on"), join.args.get("using") or ()
                 bare = bare or not (condition or using or kind)
                 shared = [_unresolved_condition(column.name) for column in using]
-                on = _and(on, self._conditions(condition, scope), _connect(shared, "and"))
+                on = conjunction(on, self._conditions(condition, scope), connect(shared, "and"))
         return tuple(units), on, bare
 
-    def _unit(self, source: exp.Expr, kind: str, scope: _Scope) -> Table | Query:
+    def _unit(self, source: exp.Expr, kind: str, scope: Scope) -> Table | Query:
         alias = source.alias_or_name.lower()
         if isinstance(source, exp.Subquery):
             query = self.query(source, scope)
@@ -204,7 +188,7 @@ class _Reader:
         scope.sources[alias] = name
         return Table(name, kind)
 
-    def _item(self, node: exp.Expr, scope: _Scope) -> tuple[str, Expression]:
+    def _item(self, node: exp.Expr, scope: Scope) -> tuple[str, Expression]:
         """One unit of SELECT: the outermost aggregate, and the expression in it."""
         node = _open(node)
         if (aggregate := AGGREGATES.get(type(node))) and not node.args.get("separator"):
@@ -213,26 +197,26 @@ class _Reader:
             return aggregate, inner._replace(left=inner.left._replace(distinct=distinct))
         return "none", self._expression(node, scope)
 
-    def _expression(self, node: exp.Expr, scope: _Scope) -> Expression:
+    def _expression(self, node: exp.Expr, scope: Scope) -> Expression:
         node = _open(node)
         if operator := ARITHMETIC.get(type(node)):
             return Expression(operator, self._column(node.left, scope), self._column(node.right, scope))  # type: ignore[attr-defined]
         return Expression("none", self._column(node, scope), None)
 
-    def _column(self, node: exp.Expr, scope: _Scope) -> Column:
+    def _column(self, node: exp.Expr, scope: Scope) -> Column:
         node = _open(node)
         if (aggregate := AGGREGATES.get(type(node))) and not node.args.get("separator"):
             argument, distinct = _argument(node)
             return Column(aggregate, self._name(argument, scope), distinct)
         return Column("none", self._name(node, scope), False)
 
-    def _name(self, node: exp.Expr, scope: _Scope) -> str:
+    def _name(self, node: exp.Expr, scope: Scope) -> str:
         """A column as "table.column", anything else as its text with the columns in it resolved."""
         node = _open(node)
         if isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star)):
             return STAR
         if isinstance(node, exp.Column):
-            return self._resolve(node, scope) or f'"{node.name}"'
+            return scope.resolve(node, self._names) or f'"{node.name}"'
 
         def resolve(inner: exp.Expr) -> exp.Expr:
             if isinstance(inner, exp.Column):
@@ -241,29 +225,11 @@ class _Reader:
 
         return str(node.transform(resolve).sql("sqlite", normalize_functions="lower"))
 
-    def _resolve(self, column: exp.Column, scope: _Scope) -> str | None:
-        """The "table.column" that a name stands for; None for text in double quotes that names nothing."""
-        name, qualifier = column.name.lower(), column.table.lower()
-        for level in scope.chain():
-            sources = {qualifier: level.sources.get(qualifier)} if qualifier else level.sources
-            for source in sources.values():
-                if isinstance(source, Query) and (qualifier or _offers(source, name)):
-                    return _through(source, name)
-                if isinstance(source, str) and (qualifier or self._holds(source, name)):
-                    return f"{source}.{name}"
-        quoted = isinstance(column.this, exp.Identifier) and column.this.quoted
-        if quoted and not qualifier:
-            return None
-        return f"{qualifier}.{name}" if qualifier else name
-
-    def _holds(self, table: str, name: str) -> bool:
-        return self._names is not None and name in self._names.columns.get(table, ())
-
-    def _clause(self, node: exp.Expr, name: str, scope: _Scope) -> Conditions:
+    def _clause(self, node: exp.Expr, name: str, scope: Scope) -> Conditions:
         clause = node.args.get(name)
         return self._conditions(clause.this, scope) if clause else ()
 
-    def _conditions(self, node: exp.Expr | None, scope: _Scope) -> Conditions:
+    def _conditions(self, node: exp.Expr | None, scope: Scope) -> Conditions:
         """Conditions and connectors in reading order; brackets around groups are opened."""
         if node is None:
             return ()
@@ -273,7 +239,7 @@ class _Reader:
             return (*self._conditions(opened.left, scope), connector, *self._conditions(opened.right, scope))
         return (self._condition(opened, scope, negated=False),)
 
-    def _condition(self, node: exp.Expr, scope: _Scope, negated: bool) -> Condition:
+    def _condition(self, node: exp.Expr, scope: Scope, negated: bool) -> Condition:
         node = _open(node)
         if isinstance(node, exp.Escape):
             node = node.this
@@ -302,7 +268,7 @@ class _Reader:
             negated, operator = False, "is not" if negated else "is"
         return Condition(negated, operator, self._expression(left, scope), self._value(right_node, scope))
 
-    def _value(self, node: exp.Expr, scope: _Scope) -> Value:
+    def _value(self, node: exp.Expr, scope: Scope) -> Value:
         node = _open(node)
         if isinstance(node, exp.Query):
             return self.query(node, scope)
@@ -312,7 +278,7 @@ class _Reader:
             except ValueError:
                 return str(node.this)
         if isinstance(node, exp.Column):
-            name = self._resolve(node, scope)
+            name = scope.resolve(node, self._names)
             return Column("none", name, False) if name else f'"{node.name}"'
         if isinstance(node, exp.Literal):
             return f'"{node.this}"'
@@ -343,57 +309,6 @@ def _operation(node: exp.SetOperation) -> str:
     return kind if node.args.get("distinct") else f"{kind} all"
 
 
-def _append(query: Query, operation: str, branch: Query) -> Query:
-    if query.branch is None:
-        return query._replace(set_operation=operation, branch=branch)
-    return query._replace(branch=_append(query.branch, operation, branch))
-
-
-def _connect(units: list[Condition], connector: str) -> Conditions:
-    return tuple(part for place, unit in enumerate(units) for part in ((connector, unit) if place else (unit,)))
-
-
-def _and(*clauses: Conditions) -> Conditions:
-    joined: Conditions = ()
-    for clause in clauses:
-        joined = (*joined, "and", *clause) if joined and clause else joined or clause
-    return joined
-
-
 def _unresolved_condition(name: str) -> Condition:
     column = Column("none", name.lower(), False)
     return Condition(False, "=", Expression("none", column, None), column)
-
-
-def _lift_joins(on: Conditions, where: Conditions) -> tuple[Conditions, Conditions]:
-    """Equalities between columns of two tables move from WHERE to ON, if WHERE only knows AND."""
-    units = [unit for unit in where[::2] if isinstance(unit, Condition)]
-    if "or" in where:
-        return on, where
-
-    def joins(unit: Condition) -> bool:
-        if unit.operator != "=" or not isinstance(unit.right, Column) or unit.left is None or unit.left.right:
-            return False
-        sides = (unit.left.left.name, unit.right.name)
-        return len({name.rpartition(".")[0] for name in sides}) == 2 and all("." in name for name in sides)
-
-    def pick(wanted: Callable[[Condition], bool]) -> Conditions:
-        return _connect([unit for unit in units if wanted(unit)], "and")
-
-    return _and(on, pick(joins)), pick(lambda unit: not joins(unit))
-
-
-def _offers(query: Query, name: str) -> bool:
-    return any(_ends_with(unit, name) for _, unit in query.select)
-
-
-def _through(query: Query, name: str) -> str:
-    """A column of a derived table as the column that it is inside, where it is one."""
-    for aggregate, unit in query.select:
-        if aggregate == "none" and _ends_with(unit, name):
-            return unit.left.name
-    return name
-
-
-def _ends_with(unit: Expression, name: str) -> bool:
-    return unit.right is None and unit.left.aggregate == "none" and unit.left.name.rpartition(".")[2] == name

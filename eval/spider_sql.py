@@ -5,7 +5,6 @@ since exact match is defined by it: no column aliases, no INNER or LEFT JOIN, no
 whole query is ignored. Everything else goes to `eval/semantic.py`. Source: docs/scoring.md.
 """
 
-import re
 from typing import NamedTuple
 
 from eval.query import (
@@ -21,6 +20,7 @@ from eval.query import (
     Table,
     Value,
 )
+from eval.spider_tokens import tokenize
 
 MOST_NESTED = 60  # queries in queries, set operations among them; what is compared later is as deep
 CLAUSES = {"select", "from", "where", "group", "order", "limit", *SET_OPERATIONS}
@@ -29,13 +29,6 @@ OPERATORS = {"not", "between", "=", ">", "<", ">=", "<=", "!=", "in", "like", "i
 ARITHMETIC = {"none", "-", "+", "*", "/"}
 AGGREGATES = {"none", "max", "min", "count", "sum", "avg"}
 ENDS = {")", ";"}
-
-# The word splitting of the Penn Treebank, as far as text without quotes can tell.
-_FINAL_PERIOD = re.compile(r"(?<=[^.])\.(?=[\])}>»”’ ]*\s*$)")
-_SEPARATOR = re.compile(r"([:,])(\D)")
-_LAST_SEPARATOR = re.compile(r"[:,]$")
-_PADDED = re.compile(r"\.{2,}|--|[;@#$%&?!*()\[\]{}<>«“‘„»”’]|`+")
-_CONTRACTION = re.compile(r"(?i)\b(can(?=not\b)|gim(?=me\b)|gon(?=na\b)|got(?=ta\b)|lem(?=me\b)|wan(?=na\s))")
 
 
 class Parsed(NamedTuple):
@@ -50,32 +43,6 @@ def parse(sql: str, names: Names) -> Parsed:
     tokens = tokenize(sql)
     parser = _Parser(tokens, _aliases(tokens, names), names)
     return Parsed(parser.query(), parser.whole)
-
-
-def tokenize(sql: str) -> list[str]:
-    """Lower-case words; a quoted text is one token in double quotes, its case kept."""
-    sql = sql.replace("'", '"')
-    pieces = sql.split('"')
-    if len(pieces) % 2 == 0:
-        raise ParseError("a quote is not closed")
-    texts = {f"__val_{number}__": f'"{text}"' for number, text in enumerate(pieces[1::2])}
-    marks = [*texts, ""]
-    bare = "".join(f"{piece}{mark}" for piece, mark in zip(pieces[::2], marks, strict=True))
-    tokens: list[str] = []
-    for word in _words(bare):
-        if word == "=" and tokens and tokens[-1] in ("!", ">", "<"):
-            tokens[-1] += word
-        else:
-            tokens.append(texts.get(word, word))
-    return tokens
-
-
-def _words(text: str) -> list[str]:
-    text = _FINAL_PERIOD.sub(" . ", text)
-    text = _SEPARATOR.sub(r" \1 \2", text)
-    text = _LAST_SEPARATOR.sub(r" \g<0> ", text)
-    text = _PADDED.sub(r" \g<0> ", text)
-    return _CONTRACTION.sub(r"\1 ", f" {text} ").lower().split()
 
 
 def _aliases(tokens: list[str], names: Names) -> dict[str, str]:

@@ -13,11 +13,12 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from data.schema import Schema, read_sqlite
+from eval.cover import Candidate, Mutant, choose
 from eval.facts import Facts, facts
 from eval.fuzz import fuzz
 from eval.neighbours import neighbours, rewritten
@@ -47,33 +48,6 @@ class Settings:
     patience: int = 3
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """A neighbour of a gold; `texts` are gold and neighbour as they are run.
-
-    Scoring drops DISTINCT, so a neighbour that differs in nothing else is run with it.
-    """
-
-    gold: str
-    kind: str
-    sql: str
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        keep = self.kind == "distinct"
-        return normalize(self.gold, keep), normalize(self.sql, keep)
-
-
-@dataclass
-class Candidate:
-    """A fuzzed database: the mutants that it kills, the golds whose result hangs on the order of reading."""
-
-    path: Path
-    kills: set[Mutant]
-    unsteady: set[str] = field(default_factory=set)
-    silent: set[str] = field(default_factory=set)  # golds without rows
-
-
 def distill(
     database: Path, golds: Iterable[str], folder: Path, sandbox: Sandbox, settings: Settings | None = None
 ) -> dict[str, Any]:
@@ -91,36 +65,6 @@ def distill(
         for name, candidate in zip(names, kept, strict=True):
             shutil.copyfile(candidate.path, folder / name)
         return search.figures(pool, dict(zip(names, kept, strict=True)))
-
-
-def choose(pool: Sequence[Candidate], most: int) -> list[Candidate]:
-    """A small part of the candidates that kills what all of them kill, greedily; at most `most`.
-
-    A candidate counts for less the more golds it makes hang on the order of reading, where a right
-    prediction may fail; unless that costs kills.
-    """
-    careful, blunt = _greedy(pool, most, 1.0), _greedy(pool, most, 0.0)
-    return careful if len(_killed(careful)) >= len(_killed(blunt)) else blunt
-
-
-def _killed(candidates: Iterable[Candidate]) -> set[Mutant]:
-    return {mutant for candidate in candidates for mutant in candidate.kills}
-
-
-def _greedy(pool: Sequence[Candidate], most: int, price: float) -> list[Candidate]:
-    """`price` is what each gold that hangs on the order of reading takes off."""
-    kept: list[Candidate] = []
-    left, unsteady = _killed(pool), set[str]()
-    while left and len(kept) < most:
-        worth = [len(candidate.kills & left) / (1 + price * len(candidate.unsteady - unsteady)) for candidate in pool]
-        best = pool[worth.index(max(worth))]
-        kept.append(best)
-        left = left - best.kills
-        unsteady = unsteady | best.unsteady
-    for candidate in list(kept):  # later ones may have made an earlier one needless
-        if candidate.kills <= _killed(other for other in kept if other is not candidate):
-            kept.remove(candidate)
-    return kept
 
 
 class _Search:

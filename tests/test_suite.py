@@ -17,12 +17,13 @@ from rich.console import Console
 from data import embedded
 from data.errors import UsageError, UserError
 from data.schema import read_sqlite
+from eval.cover import Candidate, Mutant, choose
 from eval.facts import facts
 from eval.fuzz import fuzz
 from eval.pool import Sandbox
 from eval.sandbox import Limits
 from eval.source import read_source
-from eval.suite import Candidate, Mutant, Settings, choose, distill
+from eval.suite import Settings, distill
 from pipeline import console
 from pipeline.suite import LOCK, suite
 
