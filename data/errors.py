@@ -1,6 +1,6 @@
 """The one error that a user is meant to read.
 
-It lives in the lowest layer because every layer raises it; only `pipeline/cli.py` catches it.
+It lives in the lowest layer because every layer raises it; only `pipeline/exits.py` catches it.
 """
 
 

@@ -1,14 +1,9 @@
-"""The command line. It parses, calls one verb, and turns errors into one line and an exit code.
+"""The command line. It parses and calls one verb; `pipeline/exits.py` turns errors into exit codes.
 
-Exit codes: 0 done, 1 failed, 2 bad usage or configuration, 130 interrupted. The stages are imported
-inside the commands, so that help needs none of the heavy libraries.
+The stages are imported inside the commands, so that help needs none of the heavy libraries.
 """
 
-import errno
-import shlex
-import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from data.errors import UsageError, UserError
+from data.errors import UsageError
+from pipeline.exits import guard
+from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-
-INTERRUPTED = 130
 
 app = typer.Typer(
     add_completion=False,
@@ -33,15 +28,6 @@ app = typer.Typer(
     "  loraql train spider-smollm2 train.learning_rate=1e-4\n  loraql evaluate spider-smollm2\n  loraql export spider-smollm2\n"
     '  loraql ask spider-smollm2 --db shop.sqlite "How many orders were late?"',
 )
-
-Recipe = Annotated[str, typer.Argument(help="a recipe's name, or a YAML file", metavar="RECIPE")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="settings, as train.learning_rate=1e-4", metavar="[KEY=VALUE]...")
-]
-Force = Annotated[bool, typer.Option("--force", help="run again though it is up to date")]
-Quick = Annotated[bool, typer.Option("--quick", help="the recipe's few-steps variant, as a run of its own")]
-Seed = Annotated[int | None, typer.Option(help="the same as seed=N")]
-Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="go on from a half-done stage, or start it afresh")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -331,44 +317,4 @@ def _run_stage(
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    return _guard(lambda: app(words or ["--help"], prog_name="loraql", standalone_mode=False))
-
-
-def _guard(command: Callable[[], Any]) -> int:
-    try:
-        return _note_interrupt(int(command() or 0))
-    except UserError as error:
-        return _fail(str(error), error.exit_code)
-    except typer.Exit as stop:
-        return _note_interrupt(stop.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return _note_interrupt(INTERRUPTED)
-    except typer.TyperException as error:
-        return _fail(error.format_message(), UsageError.exit_code)
-    except OSError as error:
-        return _fail(_explain_os_error(error), UserError.exit_code)
-
-
-def _note_interrupt(code: int) -> int:
-    """Typer makes an exit code of Ctrl-C; here it gets its line too."""
-    if code != INTERRUPTED:
-        return code
-    again = shlex.join(["loraql", *(word for word in sys.argv[1:] if word not in ("--force", "--no-resume"))])
-    if {"score", "compare", "ask"} & set(sys.argv[1:2]):
-        return _fail(f"interrupted; nothing was written; start again with: {again}", code)
-    return _fail(f"interrupted; what is finished and the half-done part are kept; go on with: {again}", code)
-
-
-def _explain_os_error(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        folder = Path(error.filename or ".").absolute()
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        free = shutil.disk_usage(there).free / 1e6
-        return f"{where}the disk is full ({free:,.0f} MB free); make room and run the same command again, it goes on from what is kept"
-    return f"{where}{(error.strerror or str(error)).lower()}"
-
-
-def _fail(message: str, code: int) -> int:
-    print(f"loraql: {' '.join(message.split())}", file=sys.stderr)
-    return code
+    return guard(lambda: app(words or ["--help"], prog_name="loraql", standalone_mode=False))
