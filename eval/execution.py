@@ -4,13 +4,13 @@ Reads SQL and SQLite files, runs both in the sandbox. A gold's result is kept by
 so that the next prediction for it does not run it again; one that depends on chance or the clock is not.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from data.digest import digest_file
 from eval.pool import Sandbox
 from eval.sandbox import Outcome, Row, Value
 from eval.verdict import is_ordered, normalize, same_result
@@ -87,8 +87,7 @@ class Comparer:
         status = database.stat()
         key = (database, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         if key not in self._digests:
-            with database.open("rb") as file:
-                self._digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._digests[key] = digest_file(database)
         return self._digests[key]
 
 

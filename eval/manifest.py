@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from data.digest import digest_file
 from data.spider import suite_files
 from eval.sandbox import Limits
 
@@ -75,7 +76,7 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> tuple[li
 
 
 def _digest_folder(database: Path) -> str:
-    return _digest(path.read_bytes() for path in (database, *suite_files(database)) if path.is_file())
+    return _digest(digest_file(path).encode() for path in (database, *suite_files(database)) if path.is_file())
 
 
 def _digest(parts: Iterable[bytes]) -> str:

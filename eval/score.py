@@ -92,6 +92,7 @@ class Verdict:
             "ms": self.ms,
             **({} if self.time_ratio is None else {"time_ratio": round(self.time_ratio, 4)}),
             "message": self.message,
+            **({"remarks": list(self.remarks)} if self.remarks else {}),
             "features": list(self.read.features),
             "tables": self.read.tables,
             "components": {name: [int(flag) for flag in part] for name, part in self.read.components.items()},

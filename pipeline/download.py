@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from data import embedded, fetch, spider
+from data.digest import digest_file
 from data.errors import UserError
 from pipeline.config import Config
 from pipeline.console import Advance, progress, say
-from pipeline.stage import Stage, digest_bytes, digest_file, write_json
+from pipeline.stage import Stage, digest_bytes, write_json
 
 PARKED = "spider_data.zip"
 

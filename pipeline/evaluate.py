@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from data.digest import digest_file
 from data.errors import UserError
 from data.spider import database_file, database_path, find_tables, suite_files
 from eval.comparison import common, compare, judgement
@@ -30,7 +31,6 @@ from pipeline.model import Generation, encode_prompts, generate, load_adapter, l
 from pipeline.stage import (
     BASE_MODEL,
     Stage,
-    digest_file,
     digest_files,
     read_json,
     read_jsonl,
@@ -192,7 +192,8 @@ class _Scorer:
             "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ordered), encoding="utf-8"
         )
         sorted_file.replace(path)
-        scores = summarize([item for item in ordered if item["split"] == split])
+        asked = [item for item in ordered if item["split"] == split]
+        scores = summarize(asked)
         kept = path.with_name("scores.json")
         everything: dict[str, Any] = read_json(kept) if kept.is_file() else {"model": name, "splits": {}}
         spent = everything["splits"].get(split, {}).get("seconds", 0.0)
@@ -207,6 +208,9 @@ class _Scorer:
         write_json(kept, everything)
         if scores["gold_failed"]:
             say(f"  {scores['gold_failed']} gold queries of {split} failed and are not counted")
+        for item in asked:
+            for remark in item.get("remarks", ()):
+                say(f"  note: {item['id']}: {remark}")
         return scores
 
 

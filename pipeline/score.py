@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.digest import digest_file
 from data.errors import UsageError, UserError
 from data.predictions import Pair, read_pairs
 from data.spider import database_file, find_tables, suite_files
@@ -26,7 +27,7 @@ from eval.sandbox import Limits
 from eval.score import CATEGORIES, Case, Judge
 from eval.summary import METRICS, components, summarize
 from pipeline.console import progress, say, table
-from pipeline.stage import digest_file, write_json
+from pipeline.stage import write_json
 
 PREDICTIONS, SCORES, REPORT = FILES = ("predictions.jsonl", "scores.json", "report.html")
 PLUGGED = "plug_value: a prediction also passed with the gold's values in place of its own"

@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from data.digest import digest_file
 from data.errors import UserError
 from pipeline.config import Config
 from pipeline.console import say
@@ -55,11 +56,6 @@ def cache_folder() -> Path:
 
 def digest_bytes(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_files(*paths: Path) -> dict[str, str]:

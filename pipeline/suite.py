@@ -18,13 +18,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from data.digest import digest_file
 from data.errors import UsageError, UserError
 from data.spider import FILES, database_path, find_root, read_split
 from eval.pool import Sandbox
 from eval.sandbox import Limits
 from eval.suite import Settings, distill
 from pipeline.console import progress, say, table
-from pipeline.stage import digest_bytes, digest_file, read_json
+from pipeline.stage import digest_bytes, read_json
 
 VERSION = 2
 RAW = Path("data/raw")

@@ -207,6 +207,7 @@ def test_a_gold_that_fails_with_distinct_kept_is_remarked_on(sandbox: Sandbox, d
     (one,) = verdicts(sandbox, Case(database, "SELECT count(DISTINCT *) FROM pet", "SELECT count(*) FROM pet"))
     assert (one.ex, one.ex_keep_distinct) == (True, False)
     assert one.remarks[0].startswith("its gold fails with DISTINCT kept (syntax")
+    assert one.record()["remarks"] == list(one.remarks)
 
 
 def test_timings_compare_right_predictions_with_their_golds(sandbox: Sandbox, database: Path) -> None:
