@@ -5,29 +5,44 @@ needs. Prompts for scoring and answering never come here: they show the whole sc
 """
 
 import random
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from data.schema import Schema, Table
 
-ContextKind = Literal["full", "needed", "distract", "mixed"]
+ContextKind = Literal["full", "needed", "distract", "mixed", "linked"]
 _MIXTURE: tuple[ContextKind, ...] = ("full", "needed", "distract")
 
 
-def choose_context(schema: Schema, query: str, kind: ContextKind, draw: random.Random) -> Schema:
+def choose_context(
+    schema: Schema,
+    query: str,
+    kind: ContextKind,
+    draw: random.Random,
+    picked: Mapping[str, set[str]] | None = None,
+) -> Schema:
     """The part of the schema that one training prompt shows.
 
     `needed`: the tables and columns that the query uses. `distract`: its tables whole, and a random
-    number (at least one, where there are others) of the other tables. `mixed`: one of the three kinds.
-    A query whose tables cannot be told is shown with the full schema.
+    number (at least one, where there are others) of the other tables. `mixed`: one of these or `full`.
+    `linked`: what the linker picked, and what the query uses. A query whose tables cannot be told is
+    shown with the full schema.
     """
     if kind == "mixed":
         kind = draw.choice(_MIXTURE)
-    needed = used_columns(schema, query)
-    if kind == "full" or not needed:
+    needed = used_columns(schema, query) if kind != "full" else {}
+    if not needed:
         return schema
+    if kind == "linked":
+        linked = {name: set(columns) for name, columns in (picked or {}).items()}
+        for name, columns in needed.items():
+            linked[name] = linked.get(name, set()) | columns or _key_columns(schema, name)
+        return schema.subset(linked)
     if kind == "needed":
         return schema.subset({name: columns or _key_columns(schema, name) for name, columns in needed.items()})
     others = [table.name for table in schema.tables if table.name not in needed]
@@ -35,38 +50,62 @@ def choose_context(schema: Schema, query: str, kind: ContextKind, draw: random.R
     return schema.subset(dict.fromkeys([*needed, *drawn], None))
 
 
-def used_columns(schema: Schema, query: str) -> dict[str, set[str]]:
+def shuffle(schema: Schema, draw: random.Random) -> Schema:
+    """The same tables and columns in another order, so that a model learns to read and not to count."""
+    tables = [replace(table, columns=tuple(draw.sample(table.columns, len(table.columns)))) for table in schema.tables]
+    return replace(schema, tables=tuple(draw.sample(tables, len(tables))))
+
+
+def used_columns(schema: Schema, query: str, stars: bool = True) -> dict[str, set[str]]:
     """The tables that a query reads, each with the columns that it names; empty if it cannot be parsed.
 
-    A column without a table belongs to every table read that has one of that name. `*` names all
-    columns of the tables read, unless it is the one of count(*).
+    A column without a table belongs to every table of its SELECT that has one of that name. `*` names all
+    columns of the tables that its SELECT reads, unless it is the one of count(*), or `stars` is False.
     """
     try:
-        tree = sqlglot.parse_one(query, read="sqlite")
+        scopes = traverse_scope(sqlglot.parse_one(query, read="sqlite"))
     except (sqlglot.errors.SqlglotError, RecursionError):
         return {}
     by_name = {table.name.lower(): table for table in schema.tables}
-    aliases: dict[str, set[str]] = {}
     used: dict[str, set[str]] = {}
-    for node in tree.find_all(exp.Table):
-        if node.name.lower() in by_name:
-            table = by_name[node.name.lower()]
+    for scope in scopes:
+        for table in _tables(scope, by_name).values():
             used.setdefault(table.name, set())
-            # One alias may stand for different tables in different branches.
-            aliases.setdefault(node.alias_or_name.lower(), set()).add(table.name)
-    for column in tree.find_all(exp.Column):
-        owners = aliases.get(column.table.lower(), set()) if column.table else set(used)
-        for owner in owners:
-            used[owner] |= _named(by_name[owner.lower()], column.name)
-    for join in tree.find_all(exp.Join):
-        for shared in join.args.get("using") or []:
-            for owner in used:
-                used[owner] |= _named(by_name[owner.lower()], shared.name)
-    for star in tree.find_all(exp.Star):
-        if isinstance(star.parent, exp.Select):
-            for owner in used:
-                used[owner] |= _named(by_name[owner.lower()], "*")
+    for scope in scopes:
+        tables = _tables(scope, by_name)
+        named = [(column.table, column.name) for column in scope.columns]
+        named += [("", shared.name) for join in scope.find_all(exp.Join) for shared in join.args.get("using") or []]
+        for owner, name in named:
+            for table in _owners(tables, owner, name) or _owners(_outer(scope, by_name), owner, name):
+                used[table.name] |= _named(table, name)
+        for star in scope.find_all(exp.Star) if stars else ():
+            owner = star.parent.table if isinstance(star.parent, exp.Column) else ""
+            for table in _owners(tables, owner, "*") if owner or isinstance(star.parent, exp.Select) else ():
+                used[table.name] |= _named(table, "*")
     return used
+
+
+def _tables(scope: Scope, by_name: Mapping[str, Table]) -> dict[str, Table]:
+    """The schema's tables that a SELECT reads, by alias."""
+    return {
+        alias.lower(): by_name[source.name.lower()]
+        for alias, source in scope.sources.items()
+        if isinstance(source, exp.Table) and source.name.lower() in by_name
+    }
+
+
+def _outer(scope: Scope, by_name: Mapping[str, Table]) -> dict[str, Table]:
+    """What the SELECTs around this one read, which a correlated subquery may name."""
+    tables: dict[str, Table] = {}
+    while scope.parent:
+        scope = scope.parent
+        tables = _tables(scope, by_name) | tables
+    return tables
+
+
+def _owners(tables: Mapping[str, Table], owner: str, name: str) -> list[Table]:
+    candidates = [tables[owner.lower()]] if owner.lower() in tables else [] if owner else list(tables.values())
+    return [table for table in candidates if _named(table, name)]
 
 
 def _named(table: Table, name: str) -> set[str]:

@@ -43,7 +43,10 @@ def _quoted(name: str) -> str:
 
 
 def _sentence(table: Table) -> str:
-    parts = [f"{quote_name(column.name)}{_typed(column)}" for column in table.columns]
+    parts = [
+        f"{quote_name(column.name)}{_typed(column)}" + (f" ({_about(column)})" if _about(column) else "")
+        for column in table.columns
+    ]
     if len(table.primary_key) == 1:
         parts.append(f"{quote_name(table.primary_key[0])} is primary key")
     elif table.primary_key:
@@ -56,6 +59,14 @@ def _typed(column: Column) -> str:
     return f": {kind}" if kind else ""
 
 
+def _about(column: Column) -> str:
+    """What is known of a column beyond its type: its meaning, and values as SQL writes them."""
+    said = [column.meaning] if column.meaning else []
+    if column.values:
+        said.append("e.g. " + ", ".join("'" + value.replace("'", "''") + "'" for value in column.values))
+    return "; ".join(said)
+
+
 def _shown_keys(table: Table, schema: Schema, foreign_keys: ForeignKeys) -> list[ForeignKey]:
     if foreign_keys == "child":
         return list(table.foreign_keys)
@@ -66,7 +77,18 @@ def _shown_keys(table: Table, schema: Schema, foreign_keys: ForeignKeys) -> list
 def _statement(table: Table, keys: list[ForeignKey]) -> str:
     single = table.primary_key[0] if len(table.primary_key) == 1 else None
     parts = [
-        " ".join(filter(None, [quote_name(column.name), column.type, "PRIMARY KEY" if column.name == single else ""]))
+        " ".join(
+            filter(
+                None,
+                [
+                    quote_name(column.name),
+                    column.type,
+                    "PRIMARY KEY" if column.name == single else "",
+                    # What a column holds must not end the comment that tells it.
+                    f"/* {_about(column).replace('*/', '* /')} */" if _about(column) else "",
+                ],
+            )
+        )
         for column in table.columns
     ]
     if len(table.primary_key) > 1:

@@ -45,7 +45,8 @@ def test_overrides_and_seed_reach_the_config() -> None:
         ("train.batch_size=[", "the value is not valid YAML"),
         ("train.packing=3", "train.packing: 3 does not divide train.batch_size, which is 8"),
         ("prompt.preset=seed", "prompt.order: the preset 'seed' has only question-first"),
-        ("selection.databases=0", "selection.on=dev"),
+        ("data.source=../spider", "data.source: '../spider' was given"),
+        ("prompt.embedder=some-model", "prompt.embedder: prompt.choice=keyword does not use one"),
     ],
 )
 def test_a_bad_override_is_one_clear_line(override: str, message: str) -> None:

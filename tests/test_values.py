@@ -1,0 +1,121 @@
+"""The index of a database's values: what a question mentions, samples, when it is built."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from data.errors import UserError
+from data.schema import read_sqlite
+from prompts.values import KEPT_LENGTH, KEPT_VALUES, ValueIndex, open_index
+
+
+def make(folder: Path, script: str) -> Path:
+    path = folder / "places.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript(script)
+    connection.close()
+    return path
+
+
+def index(path: Path, cache: Path | None = None) -> ValueIndex:
+    return open_index(path, read_sqlite(path), cache or path.parent / "cache")
+
+
+PLACES = """
+CREATE TABLE place (id INT, name TEXT, state TEXT, kind TEXT, "note""s" TEXT);
+INSERT INTO place VALUES (1, 'Aruba', 'NorthCarolina', 'dog', 'x'), (2, 'New York', 'Texas', 'cat', NULL),
+  (3, 'Saint Étienne', 'Texas', 'dog', 'it''s'), (4, 'York', 'Ohio', 'F', 'the');
+CREATE TABLE visitor (town TEXT, age INT);
+INSERT INTO visitor VALUES ('Texas', 3), ('Caribbean', 5);
+"""
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> ValueIndex:
+    return index(make(tmp_path_factory.mktemp("values"), PLACES))
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("Who lives in Aruba?", [("place", "name", "Aruba")]),
+        ("who lives in aruba", [("place", "name", "Aruba")]),
+        ("Is it in NEW YORK?", [("place", "name", "New York")]),  # not York besides
+        ("How many live in North Carolina?", [("place", "state", "NorthCarolina")]),
+        ("How many dogs are there?", [("place", "kind", "dog")]),
+        ("Is it in Saint Étienne?", [("place", "name", "Saint Étienne")]),
+        ("Who comes from Texas?", [("place", "state", "Texas"), ("visitor", "town", "Texas")]),
+        ("What about the Carribean?", [("visitor", "town", "Caribbean")]),  # a slip
+        ("How many are of sex F?", [("place", "kind", "F")]),
+        ("the f of it", []),  # small words and small letters are no values
+        ("", []),
+        ("?!", []),
+    ],
+)
+def test_mentions_are_the_values_that_a_question_names(
+    places: ValueIndex, question: str, found: list[tuple[str, str, str]]
+) -> None:
+    assert [(mention.table, mention.column, mention.text) for mention in places.mentions(question)] == found
+
+
+def test_a_longer_mention_weighs_more_and_a_common_one_less(places: ValueIndex) -> None:
+    weight = {mention.text: mention.weight for mention in places.mentions("Aruba, New York and Texas")}
+    assert weight["New York"] > weight["Aruba"] > weight["Texas"]
+
+
+def test_samples_are_the_most_frequent_values_first(places: ValueIndex) -> None:
+    assert places.samples("place", "kind", 2) == ("dog", "F")
+    assert places.samples("place", "id", 2) == ()
+    assert places.samples("place", 'note"s', 3) == ("it's", "the", "x")
+
+
+def test_long_odd_and_numerous_values_are_passed_over(tmp_path: Path) -> None:
+    path = make(tmp_path, "CREATE TABLE t (a TEXT, b BLOB)")
+    with sqlite3.connect(path) as connection:
+        rows = [("x" * (KEPT_LENGTH + 1), b"blob"), ("two\nlines", None), ("fine word", b"\xff")]
+        connection.executemany("INSERT INTO t VALUES (?, ?)", rows)
+        connection.execute("INSERT INTO t VALUES (CAST(x'ff41' AS TEXT), 1)")
+        connection.executemany("INSERT INTO t VALUES (?, 2)", [(f"value {n:05}",) for n in range(KEPT_VALUES + 10)])
+    made = index(path)
+    assert made.mentions("a fine word")[0].text == "fine word"
+    assert made.mentions("value 00001") and not made.mentions(f"value {KEPT_VALUES + 9:05}")
+    assert not made.mentions("x" * (KEPT_LENGTH + 1))
+
+
+def test_the_index_is_built_once_and_again_when_the_database_changes(tmp_path: Path) -> None:
+    path = make(tmp_path, PLACES)
+    index(path)
+    stored = path.with_suffix(".values")
+    first = stored.read_bytes()
+    index(path)
+    assert stored.read_bytes() == first
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO visitor VALUES ('Utrecht', 1)")
+    assert index(path).mentions("Utrecht")
+
+
+@pytest.mark.parametrize("content", [b"", b"junk" * 1000, b"SQLite format 3\x00" + b"junk" * 1000])
+def test_a_damaged_index_is_built_again(tmp_path: Path, content: bytes) -> None:
+    path = make(tmp_path, PLACES)
+    path.with_suffix(".values").write_bytes(content)
+    assert index(path).mentions("Aruba")
+
+
+def test_the_index_goes_into_the_cache_where_it_cannot_stand_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make(tmp_path, PLACES)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert index(path, tmp_path / "cache").mentions("Aruba")
+    assert not path.with_suffix(".values").exists() and list((tmp_path / "cache").iterdir())
+
+
+def test_a_database_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    path = make(tmp_path, PLACES)
+    schema = read_sqlite(path)
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"places\.sqlite: cannot read its values"):
+        open_index(path, schema, tmp_path)
+    assert not list(tmp_path.glob("*.partial"))
