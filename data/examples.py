@@ -11,14 +11,18 @@ import pandas
 
 from data.errors import UserError
 
-COLUMNS = ["question", "schema", "query", "db_id", "split", "hardness", "gold", "id"]
+COLUMNS = ["question", "schema", "query", "db_id", "split", "hardness", "gold", "id", "origin"]
+GIVEN, SYNTHETIC = "given", "synthetic"  # where an example comes from
 USABLE_GOLD = ("ok", "empty")  # the gold query ran
 UNVERIFIED_GOLD = "no_database"  # it could not be run here
 
 
 @dataclass(frozen=True)
 class Example:
-    """One question. `gold` says what came of running the query; `id` is the split and place in its source."""
+    """One question. `gold` says what came of running the query; `id` is the split and place in its source.
+
+    `origin` is "synthetic" for a pair that no person wrote.
+    """
 
     question: str
     schema: str
@@ -28,6 +32,7 @@ class Example:
     hardness: str
     gold: str
     id: str
+    origin: str = GIVEN
 
 
 def write_csv(examples: list[Example], path: Path) -> None:

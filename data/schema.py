@@ -20,10 +20,15 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Column:
-    """One column; `type` as declared, "" where the column has none."""
+    """One column; `type` as declared, "" where the column has none.
+
+    `meaning` and `values`, some of what it holds, are what a prompt says of it beyond its type.
+    """
 
     name: str
     type: str
+    meaning: str = ""
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

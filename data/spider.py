@@ -16,11 +16,12 @@ ARCHIVE = f"https://drive.usercontent.google.com/download?id={GOOGLE_DRIVE_ID}&e
 # The files that make up a split, in reading order; those that are absent are passed over.
 FILES: dict[str, tuple[str, ...]] = {
     "train": ("train_spider.json", "train_others.json", "train.json"),
+    "select": ("select.json",),  # only imported data sets have one
     "dev": ("dev.json",),
     "test": ("test.json",),
 }
 PUBLISHED_COUNTS = {"train_spider.json": 7000, "train_others.json": 1659, "dev.json": 1034, "test.json": 2147}
-DATABASE_FOLDERS = {"train": "database", "dev": "database", "test": "test_database"}
+DATABASE_FOLDERS = {"train": "database", "select": "database", "dev": "database", "test": "test_database"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Question:
     question: str
     query: str
     db_id: str
+    synthetic: bool = False
 
 
 def find_root(folder: Path) -> Path:
@@ -55,7 +57,8 @@ def read_split(root: Path, split: str) -> list[Question]:
             texts = [field.strip() for field in fields if isinstance(field, str) and field.strip()]
             if len(texts) < len(fields):
                 raise UserError(f"{path}: entry {place} lacks a question, query or db_id")
-            questions.append(Question(f"{split}-{len(questions)}", split, texts[0], texts[1], texts[2]))
+            synthetic = isinstance(entry, dict) and entry.get("synthetic") is True
+            questions.append(Question(f"{split}-{len(questions)}", split, texts[0], texts[1], texts[2], synthetic))
     return questions
 
 

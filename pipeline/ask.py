@@ -61,8 +61,11 @@ def ask(folder: Path, database: Path, question: str, *, execute: bool = True, li
     bundle = read_bundle(folder)
     tokenizer = load_tokenizer(folder)
     model = load_model(folder, dtype=pick_dtype("auto"))
-    text = bundle.prompt(question.strip(), bundle.style.context(schema), schema.db_id)
-    ids = encode_prompts(tokenizer, [wrap_prompt(tokenizer, text)])
+
+    def encode(text: str) -> list[list[int]]:
+        return encode_prompts(tokenizer, [wrap_prompt(tokenizer, text)])
+
+    ids = encode(bundle.prompt(question.strip(), schema, database, lambda text: len(encode(text)[0])))
     (written,) = generate(model, tokenizer, ids, max_new_tokens=bundle.max_new_tokens, batch_size=1)
     if written.too_long:
         raise UserError(f"{database}: its schema takes {len(ids[0])} tokens, more than the model's window holds")

@@ -5,16 +5,22 @@ trained with worked examples `shots.jsonl`, the pool they are chosen from.
 """
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
 from data.examples import Example
+from data.meanings import describe_columns
+from data.schema import Schema
 from pipeline.config import Config
-from pipeline.stage import read_json, read_jsonl, write_json
+from pipeline.stage import cache_folder, read_json, read_jsonl, write_json
+from prompts.compose import Composer, Database, View
+from prompts.embed import PACKAGED, Embedder
 from prompts.render import PromptStyle, Shot, preset_style
-from prompts.select import make_chooser
+from prompts.select import Chooser, make_chooser
 
 SETTINGS = "loraql.json"
 TEMPLATE = "prompt.jinja"
@@ -26,22 +32,38 @@ class Bundle:
     """The prompt of an exported model. `shots` examples are chosen from `pool`, by `choice` and `seed`."""
 
     style: PromptStyle
+    view: View
+    meanings: bool
+    max_length: int
     max_new_tokens: int
     shots: int
     choice: Any
+    embedder: str | None
     seed: int
     same_database: bool
     pool: list[Example]
 
-    def prompt(self, question: str, context: str, db_id: str) -> str:
-        """The text to put to the model, before its chat template."""
-        if not self.shots:
-            return self.style.text(question, context)
-        asked = Example(question, context, "", db_id, "ask", "unknown", "ok", "asked")
-        chosen = make_chooser(self.choice, self.pool, self.seed, self.same_database)(asked, self.shots)
-        return self.style.text(
-            question, context, [Shot(example.question, example.schema, example.query) for example in chosen]
+    def prompt(self, question: str, schema: Schema, path: Path, tokens: Callable[[str], int]) -> str:
+        """The text to put to the model, before its chat template, shortened to `max_length` `tokens`."""
+        database = Database(
+            describe_columns(schema, path) if self.meanings else schema, path, cache_folder() / "values"
         )
+        composer = Composer(self.style, self.view)
+        draft = composer.draft(database, question, self._chosen(question, schema.db_id))
+        shorter, _ = composer.shorten(draft, lambda text: tokens(text) <= self.max_length)
+        return composer.text(shorter)
+
+    def _chosen(self, question: str, db_id: str) -> list[Shot]:
+        if not self.shots:
+            return []
+        asked = Example(question, "", "", db_id, "ask", "unknown", "ok", "asked")
+        chosen = self._chooser(asked, self.shots)
+        return [Shot(example.question, example.schema, example.query) for example in chosen]
+
+    @cached_property
+    def _chooser(self) -> Chooser:
+        embedder = make_embedder(self.choice, self.embedder)
+        return make_chooser(self.choice, self.pool, self.seed, self.same_database, embedder and embedder.embed)
 
 
 def config_style(config: Config) -> PromptStyle:
@@ -50,20 +72,31 @@ def config_style(config: Config) -> PromptStyle:
     return preset_style(prompt.preset, prompt.order, prompt.foreign_keys, prompt.shots > 0)
 
 
+def make_embedder(choice: str, model: str | None) -> Embedder | None:
+    """What turns questions into vectors, for the choices that want it: `vector` always, `skeleton` if one is named."""
+    if choice == "vector" or (choice == "skeleton" and model):
+        return Embedder(model or PACKAGED, cache_folder() / "embeddings")
+    return None
+
+
 def write_bundle(config: Config, folder: Path, **notes: Any) -> None:
     """Writes the prompt of `config` into a model folder; `notes` are kept beside the settings."""
-    style = config_style(config)
+    style, prompt = config_style(config), config.prompt
     (folder / TEMPLATE).write_text(style.template, encoding="utf-8")
-    if config.prompt.shots:
+    if prompt.shots:
         shutil.copyfile(config.run / "render" / POOL, folder / POOL)
     settings = {
         "preset": style.preset,
         "order": style.order,
         "foreign_keys": style.foreign_keys,
-        "shots": config.prompt.shots,
-        "choice": config.prompt.choice,
+        "view": asdict(prompt.view),
+        "meanings": prompt.meanings,
+        "max_length": prompt.max_length,
+        "shots": prompt.shots,
+        "choice": prompt.choice,
+        "embedder": prompt.embedder,
         "seed": config.seed,
-        "same_database": config.prompt.same_database,
+        "same_database": prompt.same_database,
         "max_new_tokens": config.evaluate.max_new_tokens,
     }
     write_json(folder / SETTINGS, {"prompt": settings, **notes})
@@ -92,7 +125,7 @@ def read_bundle(folder: Path) -> Bundle:
         style = PromptStyle(
             settings["preset"], settings["order"], settings["foreign_keys"], template.read_text(encoding="utf-8")
         )
-        names = ("max_new_tokens", "shots", "choice", "seed", "same_database")
-        return Bundle(style, pool=pool, **{name: settings[name] for name in names})
+        names = ("meanings", "max_length", "max_new_tokens", "shots", "choice", "embedder", "seed", "same_database")
+        return Bundle(style, View(**settings["view"]), pool=pool, **{name: settings[name] for name in names})
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / SETTINGS}: lacks {error}; run `loraql export` again with --force") from error

@@ -13,7 +13,8 @@ import typer
 
 from data.errors import UsageError
 from pipeline.exits import guard
-from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed
+from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
+from pipeline.tools import tools
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -47,12 +48,8 @@ def _options(
     """Options before a command."""
 
 
-def _example(text: str) -> str:
-    return f"\b\nExamples:\n  {text}"
-
-
 @app.command(
-    epilog=_example("loraql download spider\n  loraql download spider --from spider_data.zip\n  loraql download sample")
+    epilog=example("loraql download spider\n  loraql download spider --from spider_data.zip\n  loraql download sample")
 )
 def download(
     recipe: Annotated[
@@ -76,7 +73,7 @@ def download(
     run_stage(download_stage(origin), config, force=force or origin is not None, resume=resume)
 
 
-@app.command(epilog=_example("loraql prepare sample\n  loraql prepare spider-smollm2 sandbox.seconds=10"))
+@app.command(epilog=example("loraql prepare sample\n  loraql prepare spider-smollm2 sandbox.seconds=10"))
 def prepare(
     recipe: Recipe,
     overrides: Overrides = None,
@@ -89,11 +86,12 @@ def prepare(
     _run_stage("prepare", recipe, overrides, force, quick, seed, resume)
 
 
-@app.command(epilog=_example("loraql render sample\n  loraql render spider-smollm2 prompt.shots=3 --show 2"))
+@app.command(epilog=example("loraql render sample\n  loraql render spider-smollm2 prompt.shots=3 --show 2"))
 def render(
     recipe: Recipe,
     overrides: Overrides = None,
     show: Annotated[int, typer.Option(min=0, help="print this many prompts")] = 0,
+    report: Annotated[bool, typer.Option("--report", help="how well the linker finds what gold queries use")] = False,
     force: Force = False,
     quick: Quick = False,
     seed: Seed = None,
@@ -105,10 +103,14 @@ def render(
         from pipeline.render import show_prompts
 
         show_prompts(config.run / "render", show)
+    if report:
+        from pipeline.linking import show_linking
+
+        show_linking(config)
 
 
 @app.command(
-    epilog=_example(
+    epilog=example(
         "loraql train sample\n  loraql train sample train.learning_rate=5e-4 train.freeze_layers=20\n  loraql train sample --resume"
     )
 )
@@ -124,7 +126,7 @@ def train(
     _run_stage("train", recipe, overrides, force, quick, seed, resume)
 
 
-@app.command(epilog=_example("loraql evaluate sample\n  loraql evaluate sample evaluate.batch_size=32"))
+@app.command(epilog=example("loraql evaluate sample\n  loraql evaluate sample evaluate.batch_size=32"))
 def evaluate(
     recipe: Recipe,
     overrides: Overrides = None,
@@ -142,7 +144,7 @@ def evaluate(
     say(f"report: {config.run / 'evaluate' / 'report.html'}")
 
 
-@app.command(epilog=_example("loraql export sample\n  loraql export sample --allow-drift"))
+@app.command(epilog=example("loraql export sample\n  loraql export sample --allow-drift"))
 def export(
     recipe: Recipe,
     overrides: Overrides = None,
@@ -164,7 +166,7 @@ def export(
 
 
 @app.command(
-    epilog=_example(
+    epilog=example(
         'loraql ask sample --db shop.sqlite "How many orders were late?"\n  loraql ask runs/sample/export/merged --db shop.sqlite --json "Which product sells best?"'
     )
 )
@@ -191,7 +193,7 @@ def ask(
 
 
 @app.command(
-    epilog=_example("loraql run sample\n  loraql run sample --quick\n  loraql run spider-smollm2 data.limit=100")
+    epilog=example("loraql run sample\n  loraql run sample --quick\n  loraql run spider-smollm2 data.limit=100")
 )
 def run(
     recipe: Recipe,
@@ -207,84 +209,7 @@ def run(
     run_line(_config(recipe, overrides, quick, seed), force=force, resume=resume)
 
 
-@app.command(
-    epilog=_example(
-        "loraql score --gold dev_gold.sql --pred predictions.sql --db database --out scores\n"
-        "  loraql score --gold dev.json --pred predictions.jsonl --db database --tables tables.json --out scores --timings 10"
-    )
-)
-def score(
-    predictions: Annotated[Path, typer.Option("--pred", help="predictions, in the order of the gold or by id")],
-    databases: Annotated[Path, typer.Option("--db", help="the folder that holds NAME/NAME.sqlite")],
-    out: Annotated[Path, typer.Option(help="where scores.json, predictions.jsonl and report.html go")],
-    gold: Annotated[
-        Path | None,
-        typer.Option(help="gold queries: query TAB database a line, JSON or JSONL; not needed if --pred carries them"),
-    ] = None,
-    tables: Annotated[
-        Path | None,
-        typer.Option(help="Spider's tables.json, for the official foreign keys; found beside the databases"),
-    ] = None,
-    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="a query's time limit")] = 5.0,
-    memory_mb: Annotated[int, typer.Option("--memory-mb", min=16, max=1_000_000, help="a query's memory limit")] = 512,
-    rows: Annotated[int, typer.Option(min=1, max=100_000_000, help="a result's limit")] = 100_000,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=256, help="processes that run SQL; one for each core if not given")
-    ] = None,
-    plug_value: Annotated[
-        bool, typer.Option("--plug-value", help="try the gold's values in the prediction's places")
-    ] = False,
-    timings: Annotated[
-        int, typer.Option(min=0, help="run right predictions and golds this often for the efficiency score VES")
-    ] = 0,
-) -> None:
-    """Score any system's predictions: EX, EM, test suites, and why each failed."""
-    from eval.sandbox import Limits
-    from pipeline import score as verb
-
-    limits = Limits(seconds=seconds, cpu_seconds=seconds, memory_mb=memory_mb, rows=rows)
-    verb.score(gold, predictions, databases, out, tables, verb.ScoreSettings(limits, workers, plug_value, timings))
-
-
-@app.command(
-    epilog=_example("loraql compare scores/first scores/second\n  loraql compare sample my-run --out scores/compared")
-)
-def compare(
-    first: Annotated[str, typer.Argument(help="a folder of scores, a run, or a predictions.jsonl", metavar="A")],
-    second: Annotated[str, typer.Argument(help="the same, measured against A", metavar="B")],
-    out: Annotated[Path | None, typer.Option(help="where compare.json and report.html go")] = None,
-    runs: Annotated[Path, typer.Option(help="where runs are kept")] = Path("runs"),
-) -> None:
-    """Set two scored runs side by side: what was won, what was lost, is it more than luck."""
-    from pipeline import compare as verb
-
-    verb.compare_runs(first, second, runs, out)
-
-
-@app.command(
-    epilog=_example(
-        "loraql suite sample\n  loraql suite spider --databases pets_1,world_1 --most 10\n  loraql suite spider --out suites/dev"
-    )
-)
-def suite(
-    dataset: Annotated[
-        str, typer.Argument(help="a data set under data/raw, or a folder in Spider's layout", metavar="DATASET")
-    ],
-    databases: Annotated[str | None, typer.Option(help="only these, as pets_1,world_1")] = None,
-    split: Annotated[str, typer.Option(help="train, dev or test")] = "dev",
-    most: Annotated[int, typer.Option(min=1, help="databases in a suite, the original among them")] = 20,
-    seed: Annotated[int, typer.Option(help="another seed, other rows")] = 0,
-    out: Annotated[Path | None, typer.Option(help="where to write; the data set's suite/ if not given")] = None,
-) -> None:
-    """Make fuzzed databases that tell gold queries from near misses."""
-    from pipeline.console import say
-    from pipeline.suite import suite as make_suites
-
-    names = [name.strip() for name in (databases or "").split(",") if name.strip()]
-    say(f"suite: {make_suites(dataset, databases=names, split=split, most=most, seed=seed, out=out)}")
-
-
-@app.command(epilog=_example("loraql status sample"))
+@app.command(epilog=example("loraql status sample"))
 def status(recipe: Recipe, overrides: Overrides = None, quick: Quick = False, seed: Seed = None) -> None:
     """Show each stage: fresh, or stale and why."""
     from pipeline.run import status as show_status
@@ -312,6 +237,9 @@ def _run_stage(
     chosen = next(own for own in LINE if own.name == stage) if isinstance(stage, str) else stage
     run_one(chosen, config, recipe, force=force, resume=resume)
     return config
+
+
+app.add_typer(tools)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,7 @@ Reads shipped recipes by name or a YAML file by path; every stage gets its own s
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -22,12 +22,13 @@ from pydantic import (
 
 from data.errors import UsageError
 from eval.sandbox import Limits
+from prompts.compose import View
 from prompts.context import ContextKind
 from prompts.describe import ForeignKeys
 from prompts.render import ORDERS, Order, Preset
 from prompts.select import Choice
 
-Source = Literal["sample", "spider"]
+PUBLISHED = ("sample", "spider")  # what `download` knows; all else was imported
 RECIPES = files("pipeline") / "recipes"
 
 
@@ -38,25 +39,29 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """Where examples and databases come from."""
 
-    source: Source = "sample"
+    source: str = Field(
+        "sample", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="sample, spider, or the name of an import"
+    )
     folder: Path = Path("data/raw")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="the archive must have this digest")
     limit: PositiveInt | None = Field(None, description="a random draw of this many questions of each split")
+    synthetic: tuple[Path, ...] = Field((), description="files of `loraql synth`, as training data besides")
+
+    @property
+    def root(self) -> Path:
+        """The folder of this data set."""
+        return self.folder / self.source
 
 
 class SelectionSettings(Settings):
     """How the best checkpoint is chosen."""
 
     databases: NonNegativeInt | tuple[str, ...] = Field(
-        20, description="training databases held out for choosing checkpoints: how many (a seeded draw), or which"
+        20,
+        description="training databases held out for choosing checkpoints: how many (a seeded draw), or which; "
+        "0 where the data set has a select split of its own",
     )
     on: Literal["select", "dev"] = "select"
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.on == "select" and not self.databases:
-            raise ValueError("selection.databases holds nothing back, so choose on dev: selection.on=dev")
-        return self
 
 
 class PromptSettings(Settings):
@@ -65,19 +70,34 @@ class PromptSettings(Settings):
     preset: Preset = "corrected"
     order: Order | None = Field(None, description="the preset's own if not given")
     foreign_keys: ForeignKeys = "both"
-    context: ContextKind = Field("mixed", description="what training prompts show; all others show the full schema")
+    context: ContextKind = Field("mixed", description="what training prompts show; all others do as linking says")
+    linking: bool = Field(False, description="show what the question seems to be about, not the whole schema")
+    top_columns: PositiveInt | None = Field(None, description="linked columns at most, besides those that join")
+    samples: NonNegativeInt = Field(0, le=8, description="frequent values shown of each text column")
+    matches: bool = Field(False, description="show the database's values that the question mentions")
+    meanings: bool = Field(True, description="show what columns mean, where the data set says it")
+    shuffle: bool = Field(False, description="tables and columns of training prompts in random order")
     shots: NonNegativeInt = 0
     choice: Choice = "keyword"
+    embedder: str | None = Field(
+        None, description="a sentence-transformers model; choice=vector has one of its own, skeleton does without"
+    )
     same_database: bool = Field(False, description="may examples come from the database asked about?")
     max_length: PositiveInt = Field(
-        1024, description="tokens of prompt and completion; longer training examples are left out"
+        1024, description="tokens of a prompt, in training with its completion; longer ones are shortened"
     )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.order and self.order not in ORDERS[self.preset]:
             raise ValueError(f"prompt.order: the preset {self.preset!r} has only {' and '.join(ORDERS[self.preset])}")
+        if self.embedder and self.choice not in ("vector", "skeleton"):
+            raise ValueError(f"prompt.embedder: prompt.choice={self.choice} does not use one")
         return self
+
+    @property
+    def view(self) -> View:
+        return View(self.linking, self.top_columns, self.samples, self.matches)
 
 
 class ModelSettings(Settings):
@@ -195,7 +215,7 @@ def load_config(recipe: str, overrides: list[str], quick: bool = False, seed: in
 
 def dataset_config(name: str, overrides: list[str]) -> Config | None:
     """A configuration that only says which data set, for one given by its name instead of a recipe."""
-    if name not in get_args(Source):
+    if name not in PUBLISHED:
         return None
     values: dict[str, Any] = {"name": name, "data": {"source": name}}
     for override in overrides:

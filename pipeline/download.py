@@ -17,7 +17,7 @@ from typing import Any
 from data import embedded, fetch, spider
 from data.digest import digest_file
 from data.errors import UserError
-from pipeline.config import Config
+from pipeline.config import PUBLISHED, Config
 from pipeline.console import Advance, progress, say
 from pipeline.stage import Stage, digest_bytes, write_json
 
@@ -29,7 +29,7 @@ def download_stage(origin: str | None = None) -> Stage:
     return Stage(
         name="download",
         version=1,
-        folder=lambda config: config.data.folder / config.data.source,
+        folder=lambda config: config.data.root,
         settings=lambda config: {"data": {"source": config.data.source}},
         inputs=_inputs,
         work=partial(download, origin=origin),
@@ -50,8 +50,13 @@ def download(config: Config, folder: Path, origin: str | None = None) -> None:
     """Fills `folder` with the data set. Raises UserError with what to do where it cannot be had."""
     if config.data.source == "sample":
         embedded.build(folder)
-    else:
+    elif config.data.source == "spider":
         _fetch_spider(config, folder, origin)
+    else:
+        raise UserError(
+            f"{folder.with_name(config.data.source)}: not there; `download` knows {' and '.join(PUBLISHED)}, "
+            f"your own data comes with `loraql import ... --name {config.data.source}`"
+        )
     _report(config, folder)
 
 

@@ -45,7 +45,7 @@ SUITE = "suite"  # beside the databases, where `loraql suite` writes
 def _inputs(config: Config) -> dict[str, str]:
     adapters = [path / "adapter_model.safetensors" for path in _checkpoints(config)]
     render = config.run / "render"
-    root = config.data.folder / config.data.source
+    root = config.data.root
     suites = root / SUITE / "suite.json"
     return {
         **digest_files(render / "select.jsonl", render / "dev.jsonl", *(adapters or [config.run / "train"])),
@@ -115,7 +115,7 @@ class _Scorer:
 
     def __init__(self, config: Config, folder: Path, tokenizer: Any, sandbox: Sandbox) -> None:
         self._config, self._folder, self._tokenizer = config, folder, tokenizer
-        self._root = config.data.folder / config.data.source
+        self._root = config.data.root
         self._tables = find_tables(self._root)
         self._judge, self._names = Judge(sandbox), KnownNames(self._tables)
 

@@ -12,3 +12,8 @@ Force = Annotated[bool, typer.Option("--force", help="run again though it is up 
 Quick = Annotated[bool, typer.Option("--quick", help="the recipe's few-steps variant, as a run of its own")]
 Seed = Annotated[int | None, typer.Option(help="the same as seed=N")]
 Resume = Annotated[bool, typer.Option("--resume/--no-resume", help="go on from a half-done stage, or start it afresh")]
+
+
+def example(text: str) -> str:
+    """The end of a command's help."""
+    return f"\b\nExamples:\n  {text}"

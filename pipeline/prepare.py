@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from data.examples import UNVERIFIED_GOLD, USABLE_GOLD, Example, write_csv
+from data.examples import GIVEN, SYNTHETIC, UNVERIFIED_GOLD, USABLE_GOLD, Example, write_csv
+from data.pairs import read_pairs
 from data.spider import FILES, Question, Schemas, database_path, read_split
 from eval.hardness import HARDNESS
 from eval.pool import Sandbox
@@ -19,7 +20,7 @@ from eval.sandbox import Outcome
 from eval.verdict import normalize
 from pipeline.config import Config
 from pipeline.console import progress, say, table
-from pipeline.stage import Stage, recorded_digests, write_json
+from pipeline.stage import Stage, digest_files, recorded_digests, write_json
 from prompts.describe import describe
 
 SHOWN_REASONS = 8
@@ -27,14 +28,15 @@ SHOWN_REASONS = 8
 
 def _inputs(config: Config) -> dict[str, str]:
     """The digests that `download` recorded: the databases are many, and it is their only writer."""
-    recorded = recorded_digests(config.data.folder / config.data.source)
-    return {name: digest for name, digest in recorded.items() if not name.startswith("processed/")}
+    recorded = recorded_digests(config.data.root)
+    own = {name: digest for name, digest in recorded.items() if not name.startswith("processed/")}
+    return own | digest_files(*config.data.synthetic)
 
 
 PREPARE = Stage(
     name="prepare",
-    version=2,
-    folder=lambda config: config.data.folder / config.data.source / "processed",
+    version=3,
+    folder=lambda config: config.data.root / "processed",
     settings=lambda config: {"sandbox": config.sandbox.model_dump(mode="json", exclude={"workers"})},
     inputs=_inputs,
     work=lambda config, folder: prepare(config, folder),
@@ -43,7 +45,7 @@ PREPARE = Stage(
 
 def prepare(config: Config, folder: Path) -> None:
     """Writes one CSV a split and the statistics."""
-    root = config.data.folder / config.data.source
+    root = config.data.root
     schemas = Schemas(root)
     names = KnownNames(None)
     examples: list[Example] = []
@@ -51,6 +53,7 @@ def prepare(config: Config, folder: Path) -> None:
     questions = [question for split in FILES for question in read_split(root, split)]
     if not questions:
         raise UserError(f"{root}: holds no questions; run `loraql download {config.data.source}`")
+    questions += _synthetic(config, root)
     with (
         Sandbox(config.sandbox.limits, config.sandbox.workers) as sandbox,
         progress("running gold queries", len(questions)) as advance,
@@ -71,6 +74,21 @@ def prepare(config: Config, folder: Path) -> None:
     stats = _statistics(examples, broken)
     write_json(folder / "stats.json", stats)
     _show(stats)
+
+
+def _synthetic(config: Config, root: Path) -> list[Question]:
+    """The pairs of `data.synthetic`, for training. Raises UserError for one about a database that is not here."""
+    questions: list[Question] = []
+    for path in config.data.synthetic:
+        for pair in read_pairs(path):
+            if not pair.db_id or not database_path(root, "train", pair.db_id).is_file():
+                raise UserError(f"{pair.place}: its database, {pair.db_id}, is not in {root / 'database'}")
+            identifier = f"synthetic-{len(questions)}"
+            questions.append(Question(identifier, "train", pair.question, pair.query, pair.db_id, synthetic=True))
+    asked = {question.db_id for question in read_split(root, "dev")} & {question.db_id for question in questions}
+    if asked:
+        say(f"  note: synthetic pairs are about {', '.join(sorted(asked))}, which dev asks about: no longer unseen")
+    return questions
 
 
 def _database(root: Path, question: Question) -> Path:
@@ -96,6 +114,7 @@ def _example(question: Question, status: str, schemas: Schemas, names: Names | N
         hardness=hardness(question.query, names),
         gold=status,
         id=question.id,
+        origin=SYNTHETIC if question.synthetic else GIVEN,
     )
 
 
@@ -114,6 +133,7 @@ def _statistics(examples: list[Example], broken: list[dict[str, str]]) -> dict[s
                 "databases": len({example.db_id for example in chosen}),
                 "hardness": {level: sum(example.hardness == level for example in chosen) for level in HARDNESS},
                 "gold": dict(Counter(example.gold for example in chosen)),
+                "synthetic": sum(example.origin == SYNTHETIC for example in chosen),
             }
     return {"splits": splits, "broken_gold": broken}
 

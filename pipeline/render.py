@@ -1,40 +1,39 @@
 """render: processed examples -> `runs/NAME/render/{train,select,dev}.jsonl` and `stats.json`.
 
-Reads the CSV files of `prepare`, the databases' schemas and the base model's tokenizer. Writes one
-prompt and completion a line. Nothing is cut: a training example over `prompt.max_length` is left out
-and listed, and scored ones are kept whole.
+Reads the CSV files of `prepare`, the databases and the base model's tokenizer. Writes one prompt and
+completion a line, in batches as they are made. A prompt over `prompt.max_length` is shortened, and what was
+dropped is counted; a training example that stays too long is left out and listed, scored ones are kept.
 """
 
 import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from data.examples import UNVERIFIED_GOLD, USABLE_GOLD, Example, read_csv
-from data.spider import Schemas
+from data.examples import SYNTHETIC, UNVERIFIED_GOLD, USABLE_GOLD, Example, read_csv
 from pipeline.base import base_identity, fetch_base
-from pipeline.bundle import POOL, config_style
+from pipeline.bundle import POOL, config_style, make_embedder
 from pipeline.config import Config
 from pipeline.console import progress, say, table
-from pipeline.model import encode_completions, encode_prompts, load_tokenizer, quiet_libraries, wrap_prompt
+from pipeline.model import encode_completions, encode_prompts, load_tokenizer, quiet_libraries
+from pipeline.prompter import Prompted, Prompter
 from pipeline.stage import BASE_MODEL, Stage, digest_bytes, digest_files, read_jsonl, write_json
-from prompts.context import choose_context
-from prompts.render import Shot
-from prompts.select import make_chooser
+from prompts.compose import DROPS
 
 BATCH = 512
 
 
 def _inputs(config: Config) -> dict[str, str]:
-    processed = config.data.folder / config.data.source / "processed"
-    style = config_style(config)
+    processed = config.data.root / "processed"
+    style, settings = config_style(config), config.prompt
+    embedder = make_embedder(settings.choice, settings.embedder) if settings.shots else None
     return {
-        **digest_files(processed / "train.csv", processed / "dev.csv"),
+        **({"the embedder": embedder.identity} if embedder else {}),
+        **digest_files(*(processed / f"{split}.csv" for split in ("train", "select", "dev"))),
         "the prompt template": digest_bytes(style.template.encode()),
         BASE_MODEL: base_identity(config.model),
     }
@@ -42,7 +41,7 @@ def _inputs(config: Config) -> dict[str, str]:
 
 RENDER = Stage(
     name="render",
-    version=1,
+    version=2,
     folder=lambda config: config.run / "render",
     settings=lambda config: {
         "seed": config.seed,
@@ -55,57 +54,74 @@ RENDER = Stage(
 )
 
 
-@dataclass(frozen=True)
-class Prompted:
-    """One line of the output, before tokens are counted."""
-
-    example: Example
-    prompt: str
-    completion: str
-    context: str
-    shots: list[str]
-
-
 def render(config: Config, folder: Path) -> None:
     """Writes the prompts of every split. Raises UserError if a split would be empty."""
     quiet_libraries()
-    source = config.data.folder / config.data.source
-    examples = {split: read_csv(source / "processed" / f"{split}.csv") for split in ("train", "dev")}
-    usable = {split: [item for item in chosen if _is_usable(item)] for split, chosen in examples.items()}
-    held_out = _held_out(config, [item for item in usable["train"] if item.gold in USABLE_GOLD])
-    pool = [item for item in usable["train"] if item.db_id not in held_out]
-    splits = {
-        "train": pool,
-        "select": [item for item in usable["train"] if item.db_id in held_out and item.gold in USABLE_GOLD],
-        "dev": usable["dev"],
-    }
+    splits, left_out, held_out = _split(config)
+    drawn = {split: _draw(chosen, config.data.limit, f"{config.seed}:{split}") for split, chosen in splits.items()}
+    for split, chosen in drawn.items():
+        if not chosen and (split != "select" or config.selection.on == "select"):
+            raise UserError(
+                f"{config.data.root / 'processed'}: no usable question is left for {split}; see stats.json there and selection.databases"
+            )
     tokenizer = load_tokenizer(fetch_base(config.model))
-    make = _prompter(config, Schemas(source), pool, tokenizer)
+    asked = [example for chosen in drawn.values() for example in chosen]
+    prompter = Prompter(config, splits["train"], asked, tokenizer)
     stats: dict[str, Any] = {
         "max_length": config.prompt.max_length,
         "held_out_databases": sorted(held_out),
         "splits": {},
     }
-    for split, chosen in splits.items():
-        drawn = _draw(chosen, config.data.limit, f"{config.seed}:{split}")
-        if not drawn and (split != "select" or config.selection.on == "select"):
-            raise UserError(
-                f"{source / 'processed'}: no usable question is left for {split}; see stats.json there and selection.databases"
-            )
-        lines = _render_split(split, drawn, make, tokenizer)
-        kept, figures = _fit(split, lines, config.prompt.max_length)
-        _write_lines(folder / f"{split}.jsonl", kept)
-        stats["splits"][split] = figures | {"left_out_by_data_limit": len(chosen) - len(drawn)}
+    for split, chosen in drawn.items():
+        figures = Figures(split, config.prompt.max_length)
+        with (
+            (folder / f"{split}.jsonl").open("w", encoding="utf-8") as file,
+            progress(f"rendering {split}", len(chosen)) as advance,
+        ):
+            for first in range(0, len(chosen), BATCH):
+                batch = chosen[first : first + BATCH]
+                prompted = (prompter.prompt(example, training=split == "train") for example in batch)
+                _write_lines(
+                    file, (line for line in _lines(split, prompted, prompter, tokenizer) if figures.take(line))
+                )
+                advance(len(batch))
+        stats["splits"][split] = figures.summary() | {"left_out_by_data_limit": len(splits[split]) - len(chosen)}
     if config.prompt.shots:
-        _write_lines(folder / POOL, [_pool_line(make(item, "train")) for item in pool])
-    stats["left_out_for_gold"] = [
-        {"id": item.id, "gold": item.gold}
+        with (folder / POOL).open("w", encoding="utf-8") as file:
+            _write_lines(file, (_pool_line(item, prompter) for item in splits["train"]))
+    stats["left_out_for_gold"] = [{"id": item.id, "gold": item.gold} for item in left_out]
+    write_json(folder / "stats.json", stats)
+    _show(stats)
+
+
+def _split(config: Config) -> tuple[dict[str, list[Example]], list[Example], set[str]]:
+    """The usable examples of each split, those left out for their gold, and the databases held out of training."""
+    processed = config.data.root / "processed"
+    own = ("select",) if (processed / "select.csv").is_file() else ()
+    examples = {split: read_csv(processed / f"{split}.csv") for split in ("train", *own, "dev")}
+    usable = {split: [item for item in chosen if _is_usable(item)] for split, chosen in examples.items()}
+    candidates = [item for item in usable["train"] if item.gold in USABLE_GOLD and item.origin != SYNTHETIC]
+    if own and config.selection.databases:
+        raise UserError(
+            f"selection.databases: {processed.parent} has a select split of its own; set it to 0 to choose on that"
+        )
+    if not own and config.selection.on == "select" and not config.selection.databases:
+        raise UserError(
+            "selection.databases: nothing is held back to choose on; hold some back, or choose on dev: selection.on=dev"
+        )
+    held_out = _held_out(config, candidates)
+    splits = {
+        "train": [item for item in usable["train"] if item.db_id not in held_out],
+        "select": usable["select"] if own else [item for item in candidates if item.db_id in held_out],
+        "dev": usable["dev"],
+    }
+    left_out = [
+        item
         for chosen in examples.values()
         for item in chosen
         if not _is_usable(item) or (item.db_id in held_out and item.gold not in USABLE_GOLD)
     ]
-    write_json(folder / "stats.json", stats)
-    _show(stats)
+    return splits, left_out, held_out
 
 
 def _is_usable(example: Example) -> bool:
@@ -137,100 +153,90 @@ def _draw(examples: list[Example], limit: int | None, seed: str) -> list[Example
     return [examples[place] for place in sorted(places)]
 
 
-def _prompter(
-    config: Config, schemas: Schemas, pool: list[Example], tokenizer: Any
-) -> Callable[[Example, str], Prompted]:
-    """A function from (example, split) to its prompt and completion."""
-    style, settings = config_style(config), config.prompt
-    choose = make_chooser(settings.choice, pool, config.seed, settings.same_database) if settings.shots else None
-
-    def context(example: Example, training: bool) -> str:
-        schema = schemas.get(example.split, example.db_id)
-        if training:
-            # Seeded by the example: its context does not depend on which others are rendered.
-            schema = choose_context(
-                schema, example.query, settings.context, random.Random(f"{config.seed}:{example.id}")
-            )
-        return style.context(schema)
-
-    def make(example: Example, split: str) -> Prompted:
-        chosen = choose(example, settings.shots) if choose else []
-        shots = [Shot(shot.question, context(shot, training=True), shot.query) for shot in chosen]
-        shown = context(example, training=split == "train")
-        prompt = wrap_prompt(tokenizer, style.text(example.question, shown, shots))
-        return Prompted(example, prompt, example.query, shown, [shot.id for shot in chosen])
-
-    return make
-
-
-def _render_split(
-    split: str, examples: list[Example], make: Callable[[Example, str], Prompted], tokenizer: Any
-) -> Iterable[dict[str, Any]]:
-    with progress(f"rendering {split}", len(examples)) as advance:
-        for first in range(0, len(examples), BATCH):
-            prompted = [make(example, split) for example in examples[first : first + BATCH]]
-            prompt_ids = encode_prompts(tokenizer, [item.prompt for item in prompted])
-            completion_ids = encode_completions(tokenizer, [item.completion for item in prompted])
-            for item, ids, completion in zip(prompted, prompt_ids, completion_ids, strict=True):
-                yield {
-                    "id": item.example.id,
-                    "db_id": item.example.db_id,
-                    "split": split,
-                    "question": item.example.question,
-                    "prompt": item.prompt,
-                    "completion": item.completion,
-                    "hardness": item.example.hardness,
-                    "context": item.context,
-                    "shots": item.shots,
-                    "prompt_digest": hashlib.sha256(item.prompt.encode()).hexdigest()[:16],
-                    "prompt_tokens": len(ids),
-                    "completion_tokens": len(completion),
-                }
-            advance(len(prompted))
+def _lines(split: str, prompted: Iterable[Prompted], prompter: Prompter, tokenizer: Any) -> Iterator[dict[str, Any]]:
+    """The lines of a batch, those that are too long shortened."""
+    items = list(prompted)
+    prompts = encode_prompts(tokenizer, [item.prompt for item in items])
+    completions = encode_completions(tokenizer, [item.example.query for item in items])
+    for item, prompt, completion in zip(items, prompts, completions, strict=True):
+        # Room for the completion is kept in training alone: what an answer will need is not known.
+        room = prompter.max_length - (len(completion) if split == "train" else 0)
+        if len(prompt) > room:
+            item, prompt = prompter.shorten(item, room)
+        yield {
+            "id": item.example.id,
+            "db_id": item.example.db_id,
+            "split": split,
+            "question": item.example.question,
+            "prompt": item.prompt,
+            "completion": item.example.query,
+            "hardness": item.example.hardness,
+            "origin": item.example.origin,
+            "context": item.context,
+            "shots": [shot.id for shot in item.shots],
+            "dropped": dict(item.dropped),
+            "prompt_digest": hashlib.sha256(item.prompt.encode()).hexdigest()[:16],
+            "prompt_tokens": len(prompt),
+            "completion_tokens": len(completion),
+        }
 
 
-def _fit(split: str, lines: Iterable[dict[str, Any]], max_length: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What is kept, and the figures. Only training leaves long ones out: scoring shows them whole."""
-    kept, long, lengths = [], [], []
-    for line in lines:
+class Figures:
+    """What the lines of one split come to. Only training leaves long ones out: scoring shows them whole."""
+
+    def __init__(self, split: str, max_length: int) -> None:
+        self._split, self._max_length = split, max_length
+        self._lengths: list[int] = []
+        self._long: list[dict[str, Any]] = []
+        self._dropped: Counter[str] = Counter()
+        self._shortened = self._kept = 0
+
+    def take(self, line: dict[str, Any]) -> bool:
+        """Counts a line; whether it is kept."""
+        training = self._split == "train"
         length = line["prompt_tokens"] + line["completion_tokens"]
-        lengths.append(length)
-        if length > max_length:
-            long.append({"id": line["id"], "db_id": line["db_id"], "tokens": length})
-        if length <= max_length or split != "train":
-            kept.append(line)
-    lengths.sort()
-    if split == "train" and not kept:
-        raise UserError(
-            f"prompt.max_length: {max_length} tokens leave no training example (the shortest has {lengths[0]})"
-        )
-    return kept, {
-        "questions": len(lengths),
-        "kept": len(kept),
-        "tokens": {
-            "mean": round(sum(lengths) / max(len(lengths), 1), 1),
-            "median": lengths[len(lengths) // 2] if lengths else 0,
-            "p95": lengths[int(0.95 * (len(lengths) - 1))] if lengths else 0,
-            "longest": lengths[-1] if lengths else 0,
-        },
-        "over_max_length": long,
-    }
+        long = (length if training else line["prompt_tokens"]) > self._max_length
+        self._lengths.append(length)
+        self._dropped.update(line["dropped"])
+        self._shortened += bool(line["dropped"])
+        if long:
+            self._long.append({"id": line["id"], "db_id": line["db_id"], "tokens": length})
+        self._kept += not (long and training)
+        return not (long and training)
+
+    def summary(self) -> dict[str, Any]:
+        lengths = sorted(self._lengths)
+        if self._split == "train" and not self._kept:
+            raise UserError(
+                f"prompt.max_length: {self._max_length} tokens leave no training example (the shortest has {lengths[0]})"
+            )
+        return {
+            "questions": len(lengths),
+            "kept": self._kept,
+            "tokens": {
+                "mean": round(sum(lengths) / max(len(lengths), 1), 1),
+                "median": lengths[len(lengths) // 2] if lengths else 0,
+                "p95": lengths[int(0.95 * (len(lengths) - 1))] if lengths else 0,
+                "longest": lengths[-1] if lengths else 0,
+            },
+            "shortened": self._shortened,
+            "dropped": {kind: self._dropped[kind] for kind in DROPS if self._dropped[kind]},
+            "over_max_length": self._long,
+        }
 
 
-def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for line in lines:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+def _write_lines(file: Any, lines: Iterable[dict[str, Any]]) -> None:
+    for line in lines:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
-def _pool_line(item: Prompted) -> dict[str, Any]:
+def _pool_line(example: Example, prompter: Prompter) -> dict[str, Any]:
     """What an exported model needs of a training example to show it in a prompt."""
-    example = item.example
     return {
         "id": example.id,
         "db_id": example.db_id,
         "question": example.question,
-        "context": item.context,
+        "context": prompter.shown(example),
         "completion": example.query,
     }
 
@@ -247,17 +253,21 @@ def _show(stats: dict[str, Any]) -> None:
                 tokens["median"],
                 tokens["p95"],
                 tokens["longest"],
+                figures["shortened"],
                 len(figures["over_max_length"]),
             ]
         )
     long = f"over {stats['max_length']}"
-    table("Rendered", ["split", "prompts", "mean tokens", "median", "95%", "longest", long], rows)
+    table("Rendered", ["split", "prompts", "mean tokens", "median", "95%", "longest", "shortened", long], rows)
     for split, figures in stats["splits"].items():
+        if figures["dropped"]:
+            what = ", ".join(f"{count} {kind}" for kind, count in figures["dropped"].items())
+            say(f"  {split}: dropped from the {figures['shortened']} over {stats['max_length']} tokens: {what}")
         if figures["over_max_length"]:
             names = Counter(item["db_id"] for item in figures["over_max_length"])
             what = "left out of training" if split == "train" else "kept whole for scoring"
             say(
-                f"  {split}: {sum(names.values())} over prompt.max_length, {what}: "
+                f"  {split}: {sum(names.values())} still over prompt.max_length, {what}: "
                 + ", ".join(f"{name} ({count})" for name, count in names.most_common(6))
             )
     if stats["left_out_for_gold"]:

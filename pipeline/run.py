@@ -49,7 +49,7 @@ def _ask_one(config: Config) -> None:
     from pipeline.ask import ask, show_answer
 
     first = read_jsonl(config.run / "render" / "dev.jsonl")[0]
-    database = database_path(config.data.folder / config.data.source, "dev", first["db_id"])
+    database = database_path(config.data.root, "dev", first["db_id"])
     say(f'$ loraql ask {config.name} --db {database} "{first["question"]}"')
     show_answer(ask(config.run / "export" / "merged", database, first["question"]))
 

@@ -1,0 +1,90 @@
+"""The commands beside the line: your own data, scoring, comparing, making pairs and databases.
+
+They take files, not recipes. As in `cli.py`, each parses and calls one verb.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.options import example
+
+tools = typer.Typer()
+
+
+@tools.command(
+    epilog=example(
+        "loraql score --gold dev_gold.sql --pred predictions.sql --db database --out scores\n"
+        "  loraql score --gold dev.json --pred predictions.jsonl --db database --tables tables.json --out scores --timings 10"
+    )
+)
+def score(
+    predictions: Annotated[Path, typer.Option("--pred", help="predictions, in the order of the gold or by id")],
+    databases: Annotated[Path, typer.Option("--db", help="the folder that holds NAME/NAME.sqlite")],
+    out: Annotated[Path, typer.Option(help="where scores.json, predictions.jsonl and report.html go")],
+    gold: Annotated[
+        Path | None,
+        typer.Option(help="gold queries: query TAB database a line, JSON or JSONL; not needed if --pred carries them"),
+    ] = None,
+    tables: Annotated[
+        Path | None,
+        typer.Option(help="Spider's tables.json, for the official foreign keys; found beside the databases"),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.01, max=3600, help="a query's time limit")] = 5.0,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=16, max=1_000_000, help="a query's memory limit")] = 512,
+    rows: Annotated[int, typer.Option(min=1, max=100_000_000, help="a result's limit")] = 100_000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="processes that run SQL; one for each core if not given")
+    ] = None,
+    plug_value: Annotated[
+        bool, typer.Option("--plug-value", help="try the gold's values in the prediction's places")
+    ] = False,
+    timings: Annotated[
+        int, typer.Option(min=0, help="run right predictions and golds this often for the efficiency score VES")
+    ] = 0,
+) -> None:
+    """Score any system's predictions: EX, EM, test suites, and why each failed."""
+    from eval.sandbox import Limits
+    from pipeline import score as verb
+
+    limits = Limits(seconds=seconds, cpu_seconds=seconds, memory_mb=memory_mb, rows=rows)
+    verb.score(gold, predictions, databases, out, tables, verb.ScoreSettings(limits, workers, plug_value, timings))
+
+
+@tools.command(
+    epilog=example("loraql compare scores/first scores/second\n  loraql compare sample my-run --out scores/compared")
+)
+def compare(
+    first: Annotated[str, typer.Argument(help="a folder of scores, a run, or a predictions.jsonl", metavar="A")],
+    second: Annotated[str, typer.Argument(help="the same, measured against A", metavar="B")],
+    out: Annotated[Path | None, typer.Option(help="where compare.json and report.html go")] = None,
+    runs: Annotated[Path, typer.Option(help="where runs are kept")] = Path("runs"),
+) -> None:
+    """Set two scored runs side by side: what was won, what was lost, is it more than luck."""
+    from pipeline import compare as verb
+
+    verb.compare_runs(first, second, runs, out)
+
+
+@tools.command(
+    epilog=example(
+        "loraql suite sample\n  loraql suite spider --databases pets_1,world_1 --most 10\n  loraql suite spider --out suites/dev"
+    )
+)
+def suite(
+    dataset: Annotated[
+        str, typer.Argument(help="a data set under data/raw, or a folder in Spider's layout", metavar="DATASET")
+    ],
+    databases: Annotated[str | None, typer.Option(help="only these, as pets_1,world_1")] = None,
+    split: Annotated[str, typer.Option(help="train, dev or test")] = "dev",
+    most: Annotated[int, typer.Option(min=1, help="databases in a suite, the original among them")] = 20,
+    seed: Annotated[int, typer.Option(help="another seed, other rows")] = 0,
+    out: Annotated[Path | None, typer.Option(help="where to write; the data set's suite/ if not given")] = None,
+) -> None:
+    """Make fuzzed databases that tell gold queries from near misses."""
+    from pipeline.console import say
+    from pipeline.suite import suite as make_suites
+
+    names = [name.strip() for name in (databases or "").split(",") if name.strip()]
+    say(f"suite: {make_suites(dataset, databases=names, split=split, most=most, seed=seed, out=out)}")
