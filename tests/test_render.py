@@ -1,0 +1,131 @@
+"""render and prepare on the sample: linking, values, meanings, shortening, synthetic pairs, own select splits."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Loraql = Callable[..., str]
+RAW = Path("data/raw/sample")
+
+
+@pytest.fixture
+def prepared(recipe: Path, loraql: Loraql) -> Path:
+    loraql("download", recipe)
+    loraql("prepare", recipe)
+    return recipe
+
+
+def lines(split: str, run: str = "tiny") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(f"runs/{run}/render/{split}.jsonl").read_text("utf-8").splitlines()]
+
+
+def stats() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(Path("runs/tiny/render/stats.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_linked_prompts_are_shorter_and_show_values_of_the_database(prepared: Path, loraql: Loraql) -> None:
+    loraql("render", prepared, "prompt.context=full")
+    full = {line["id"]: line for line in lines("dev")}
+    settings = ["prompt.linking=true", "prompt.context=linked", "prompt.samples=2", "prompt.matches=true"]
+    out = loraql("render", prepared, *settings, "--report")
+    linked = {line["id"]: line for line in lines("dev")}
+    assert linked.keys() == full.keys()
+    tables = [sum(line["context"].count("contains columns") for line in way.values()) for way in (full, linked)]
+    assert tables[1] < 0.8 * tables[0]
+    assert any("(e.g. '" in line["context"] for line in linked.values())
+    assert "as shown" in out and "fewer" in out
+    for database in RAW.glob("database/*/"):
+        assert not list(database.glob("*.partial"))
+
+
+def test_the_same_seed_writes_the_same_files(prepared: Path, loraql: Loraql) -> None:
+    settings = ["prompt.linking=true", "prompt.context=mixed", "prompt.samples=2", "prompt.shuffle=true"]
+    loraql("render", prepared, *settings)
+    first = [lines(split) for split in ("train", "select", "dev")]
+    loraql("render", prepared, *settings, "--force")
+    assert [lines(split) for split in ("train", "select", "dev")] == first
+    loraql("render", prepared, *settings, "--seed", "5")
+    assert [lines(split) for split in ("train", "select", "dev")] != first
+
+
+def test_meanings_beside_a_database_are_shown_and_can_be_turned_off(prepared: Path, loraql: Loraql) -> None:
+    path = RAW / "database/museum/museum.columns.csv"
+    path.write_text("table,column,description\nartist,name,how a label spells it\n", encoding="utf-8")
+    loraql("render", prepared, "data.limit=null")
+    assert any("(how a label spells it)" in line["context"] for line in lines("dev"))
+    loraql("render", prepared, "data.limit=null", "prompt.meanings=false")
+    assert not any("(how a label spells it)" in line["context"] for line in lines("dev"))
+
+
+def test_long_prompts_are_shortened_and_counted(prepared: Path, loraql: Loraql) -> None:
+    loraql("render", prepared, "prompt.context=full", "prompt.samples=3", "prompt.shots=2")
+    lengths = sorted(line["prompt_tokens"] for line in lines("dev"))
+    limit = lengths[0] - 50
+    out = loraql(
+        "render", prepared, "prompt.context=full", "prompt.samples=3", "prompt.shots=2", f"prompt.max_length={limit}"
+    )
+    dev = stats()["splits"]["dev"]
+    assert dev["shortened"] == dev["questions"] == len(lines("dev"))
+    assert dev["dropped"]["examples"] >= dev["questions"]
+    assert f"dropped from the {dev['shortened']} over {limit} tokens" in out
+    for line in lines("dev"):
+        assert line["prompt_tokens"] <= limit or line["id"] in {item["id"] for item in dev["over_max_length"]}
+        assert len(line["shots"]) == 2 - line["dropped"]["examples"]
+
+
+def test_synthetic_pairs_are_trained_on_and_marked(prepared: Path, loraql: Loraql) -> None:
+    pairs = [
+        {"question": "How many made up things?", "query": "SELECT count(*) FROM product", "db_id": "shop", "synthetic": True},
+        {"question": "And those held out?", "query": "SELECT count(*) FROM book", "db_id": "library", "synthetic": True},
+    ]  # fmt: skip
+    Path("made.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    loraql("prepare", prepared, "data.synthetic=[made.jsonl]")
+    loraql("render", prepared, "data.synthetic=[made.jsonl]", "data.limit=null")
+    made = [line for split in ("train", "select", "dev") for line in lines(split) if line["origin"] == "synthetic"]
+    # A synthetic pair about a database that is held out for choosing is neither trained on nor chosen by.
+    assert [(line["split"], line["question"]) for line in made] == [("train", "How many made up things?")]
+
+
+def test_synthetic_pairs_about_another_database_are_one_line(prepared: Path, loraql: Loraql) -> None:
+    Path("made.jsonl").write_text('{"question": "a", "query": "SELECT 1", "db_id": "moon"}\n', encoding="utf-8")
+    error = loraql("prepare", prepared, "data.synthetic=[made.jsonl]", code=1)
+    assert "made.jsonl, row 1" in error and "moon" in error
+
+
+def test_synthetic_pairs_about_what_dev_asks_are_told(prepared: Path, loraql: Loraql) -> None:
+    Path("made.jsonl").write_text('{"question": "a?", "query": "SELECT 1", "db_id": "museum"}\n', encoding="utf-8")
+    assert "no longer unseen" in loraql("prepare", prepared, "data.synthetic=[made.jsonl]")
+
+
+def test_a_data_set_s_own_select_split_is_used(prepared: Path, loraql: Loraql) -> None:
+    shutil.copytree("data/raw/sample", "data/raw/mine")
+    train = json.loads(Path("data/raw/mine/train.json").read_text(encoding="utf-8"))
+    Path("data/raw/mine/select.json").write_text(json.dumps(train[:5]), encoding="utf-8")
+    Path("data/raw/mine/train.json").write_text(json.dumps(train[5:]), encoding="utf-8")
+    manifest = json.loads(Path("data/raw/mine/manifest.json").read_text(encoding="utf-8"))
+    manifest["made_from"] |= {"settings": {"data": {"source": "mine"}}, "inputs": {}}
+    for name in ("train.json", "select.json"):
+        size = Path("data/raw/mine", name).stat().st_size
+        manifest["outputs"][name] = {"bytes": size, "sha256": "changed"}
+    Path("data/raw/mine/manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    settings = ["data.source=mine", "data.limit=null"]
+    loraql("prepare", prepared, *settings)
+    error = loraql("render", prepared, *settings, code=1)
+    assert "a select split of its own" in error
+    loraql("render", prepared, *settings, "selection.databases=0")
+    assert [line["id"] for line in lines("select")] == [f"select-{place}" for place in range(5)]
+
+
+def test_nothing_held_back_to_choose_on_is_one_line(prepared: Path, loraql: Loraql) -> None:
+    error = loraql("render", prepared, "selection.databases=0", code=1)
+    assert "selection.on=dev" in error
+    loraql("render", prepared, "selection.databases=0", "selection.on=dev")
+
+
+def test_an_unknown_data_set_says_how_to_import_it(recipe: Path, loraql: Loraql) -> None:
+    assert "loraql import" in loraql("download", recipe, "data.source=orders", code=1)
