@@ -37,7 +37,7 @@ from prompts.link import Linker, Model, Trees
 from prompts.recall import Recall
 from prompts.render import preset_style
 from prompts.show import add_values
-from prompts.values import Mention, ValueIndex, open_index
+from prompts.values import Mention, ValueIndex, index_apart, open_index
 
 RESULT = Path(__file__).parent / "results" / "linker.json"
 MODEL = Path(__file__).parent.parent / "prompts" / "linker.json"
@@ -63,7 +63,7 @@ class Cases:
                 continue
             if question.db_id not in self.schemas:
                 self.schemas[question.db_id] = known.get(split, question.db_id)
-                self.indexes[question.db_id] = open_index(path, self.schemas[question.db_id], cache)
+                self.indexes[question.db_id] = open_index(path, self.schemas[question.db_id], index_apart(path, cache))
             if gold := used_columns(self.schemas[question.db_id], question.query, stars=False):
                 self.questions.append(question)
                 self.golds.append(gold)

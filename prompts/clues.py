@@ -5,8 +5,7 @@ is part of `linker.json`, which was fitted on it: a change here wants `benchmark
 """
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from rapidfuzz.distance import JaroWinkler
 
 from data.schema import Schema
+from prompts.names import Names, by_word, marked
 from prompts.values import Mention
 from prompts.words import STOP_WORDS, name_words, stem, stems, synonyms, words
 
@@ -39,67 +39,19 @@ COLUMN_CLUES = (
     ),
 )
 NEAR = 0.9  # the least likeness of two words that differ by a slip
+NEAR_NUMBERS = 1 << 20  # kept of the likeness between words asked for and words known
 PART_OF_NAME = 4  # letters of the shortest word looked for inside of a run-together name
 
 _NUMBER_CUES = frozenset(
     stems(
-        [
-            "average",
-            "avg",
-            "mean",
-            "maximum",
-            "max",
-            "minimum",
-            "min",
-            "sum",
-            "total",
-            "high",
-            "low",
-            "large",
-            "small",
-            "great",
-            "most",
-            "least",
-            "more",
-            "less",
-        ]
-    )
-    + stems(
-        [
-            "highest",
-            "lowest",
-            "largest",
-            "smallest",
-            "greatest",
-            "between",
-            "than",
-            "over",
-            "under",
-            "above",
-            "below",
-            "percent",
-            "rate",
-        ]
+        """
+        average avg mean maximum max minimum min sum total high low large small great most least more less highest
+        lowest largest smallest greatest between than over under above below percent rate
+        """.split()
     )
 )
 _DATE_CUES = frozenset(
-    stems(
-        [
-            "when",
-            "date",
-            "day",
-            "month",
-            "year",
-            "before",
-            "after",
-            "since",
-            "recent",
-            "latest",
-            "earliest",
-            "first",
-            "last",
-        ]
-    )
+    stems("when date day month year before after since recent latest earliest first last old".split())
 )
 
 
@@ -113,49 +65,51 @@ class Clues:
         self._column_place = {(tables[place].name, column.name): index for index, (place, column) in enumerate(columns)}
         table_words = [stems(name_words(table.name)) for table in tables]
         column_words = [stems(name_words(column.name)) for _, column in columns]
-        self._vocabulary = sorted({word for known in table_words + column_words for word in known})
-        self._table_words = _matrix(table_words, self._vocabulary)
-        self._column_words = _matrix(column_words, self._vocabulary)
         own = [
             [word for word in known if word not in table_words[place]] or known
             for known, (place, _) in zip(column_words, columns, strict=True)
         ]
-        self._own_words = _matrix(own, self._vocabulary)
-        uses = (self._column_words > 0).sum(axis=0)
-        self._rarity = np.log1p(len(columns) / np.maximum(uses, 1))
+        self._vocabulary = sorted({word for known in table_words + column_words for word in known})
+        self._place = {word: place for place, word in enumerate(self._vocabulary)}
+        self._tables, self._columns, self._own = (
+            Names(known, self._place) for known in (table_words, column_words, own)
+        )
+        self._rarity = np.log1p(len(columns) / np.maximum(self._columns.uses(), 1))
         self._table_phrases = [" ".join(known) for known in table_words]
         self._column_phrases = [" ".join(known) for known in column_words]
-        self._meanings = [
-            frozenset(stem(word) for word in words(column.meaning) if word not in STOP_WORDS) for _, column in columns
-        ]
-        self._synonyms = [synonyms().get(word, frozenset()) for word in self._vocabulary]
+        self._meanings = by_word(
+            {stem(word) for word in words(column.meaning) if word not in STOP_WORDS} for _, column in columns
+        )
+        self._synonyms = by_word(synonyms().get(word, frozenset()) for word in self._vocabulary)
         self._fixed_columns = self._of_schema(schema, column_words)
         self._adjacent = _adjacency(schema)
         sizes = [len(table.columns) for table in tables]
         self._fixed_tables = np.stack(
             [np.full(len(tables), np.log1p(len(tables))), np.log1p(sizes), self._adjacent.sum(axis=1)], axis=1
         )
-        self._near = lru_cache(1 << 12)(self._nearness)
+        self._near = lru_cache(max(NEAR_NUMBERS // (len(self._vocabulary) + 1), 8))(self._nearness)
 
     def of(self, question: str, mentions: Sequence[Mention]) -> tuple[Array, Array]:
-        """Clues of the shapes (tables, len(TABLE_CLUES)) and (columns, len(COLUMN_CLUES)), in schema order."""
+        """Clues of the shapes (tables, len(TABLE_CLUES)) and (columns, len(COLUMN_CLUES) + len(TABLE_CLUES)),
+        in schema order."""
         low = words(question)
         all_stems = stems(low)
         asked = set(all_stems)
-        content = [found for word, found in zip(low, all_stems, strict=True) if word not in STOP_WORDS]
+        content = {found for word, found in zip(low, all_stems, strict=True) if word not in STOP_WORDS}
         text = f" {' '.join(all_stems)} "
-        exact = np.array([float(word in asked and word in content) for word in self._vocabulary])
+        exact = np.zeros(len(self._vocabulary) + 1)  # the last stands for no word
+        exact[[self._place[word] for word in content if word in self._place]] = 1
         near = self._near_words(content)
-        synonym = np.array([float(not asked.isdisjoint(others)) for others in self._synonyms])
+        synonym = marked(len(exact), self._synonyms, asked)
         value = self._values(mentions)
 
-        part = self._column_words @ exact
+        part = self._columns.shares(exact)
         whole = _whole(part, self._column_phrases, text)
-        close = _best(self._column_words, near)
-        meant = np.maximum(_best(self._column_words, synonym), self._meant(content))
-        table_part = self._table_words @ exact
+        close = self._columns.best(near)
+        meant = np.maximum(self._columns.best(synonym), marked(len(self._owner), self._meanings, content))
+        table_part = self._tables.shares(exact)
         table_whole = _whole(table_part, self._table_phrases, text)
-        table_close = _best(self._table_words, near)
+        table_close = self._tables.best(near)
 
         covers, alone = self._coverage(exact, value)
         best = [_most(self._owner, clue, len(table_part)) for clue in (part, whole, close, meant, value)]
@@ -168,10 +122,11 @@ class Clues:
         number, date = self._fixed_columns[:, 4], self._fixed_columns[:, 5]
         number_asked = float(not asked.isdisjoint(_NUMBER_CUES))
         date_asked = float(not asked.isdisjoint(_DATE_CUES) or bool(re.search(r"\b(1[5-9]|20)\d\d\b", question)))
+        rarity = self._columns.sums(exact * np.append(self._rarity, 0))
         columns = np.column_stack(
-            [part, self._own_words @ exact, self._column_words.astype(bool) @ (exact * self._rarity)]
-            + [whole, close, meant, value, self._fixed_columns[:, :6], number * number_asked, date * date_asked]
-            + [self._fixed_columns[:, 6], _behind(part), _behind(value), (best[0][self._owner] - part)]
+            [part, self._own.shares(exact), rarity, whole, close, meant, value, self._fixed_columns[:, :6]]
+            + [number * number_asked, date * date_asked, self._fixed_columns[:, 6]]
+            + [_behind(part), _behind(value), (best[0][self._owner] - part)]
         )
         return tables, np.hstack([columns, tables[self._owner]])
 
@@ -197,11 +152,10 @@ class Clues:
                 )
         return np.array(rows, dtype=np.float64).reshape(-1, 7)
 
-    def _near_words(self, content: Sequence[str]) -> Array:
+    def _near_words(self, content: Collection[str]) -> Array:
         """For each word of the vocabulary, how near a word of the question that is no word of it comes."""
-        known = set(self._vocabulary)
-        rows = [self._near(word) for word in content if word not in known and len(word) >= PART_OF_NAME]
-        return np.max(rows, axis=0) if rows else np.zeros(len(self._vocabulary))
+        rows = [self._near(word) for word in sorted(content) if word not in self._place and len(word) >= PART_OF_NAME]
+        return np.append(np.max(rows, axis=0), 0) if rows else np.zeros(len(self._vocabulary) + 1)
 
     def _nearness(self, word: str) -> Array:
         def likeness(other: str) -> float:
@@ -210,10 +164,6 @@ class Clues:
             return float(JaroWinkler.similarity(word, other, score_cutoff=NEAR))
 
         return np.array([likeness(other) for other in self._vocabulary])
-
-    def _meant(self, content: Sequence[str]) -> Array:
-        asked = set(content)
-        return np.array([float(not asked.isdisjoint(meaning)) for meaning in self._meanings])
 
     def _values(self, mentions: Sequence[Mention]) -> Array:
         weights = np.zeros(len(self._owner))
@@ -225,23 +175,16 @@ class Clues:
 
     def _coverage(self, exact: Array, value: Array) -> tuple[Array, Array]:
         """The share of the question's schema words that each table has, and how many only it has."""
-        has = (self._table_words > 0).astype(np.float64)
-        np.maximum.at(has, self._owner, (self._column_words > 0).astype(np.float64))
-        has *= exact
-        holders = has.sum(axis=0)
-        share = has.sum(axis=1) / max(float((holders > 0).sum()), 1.0)
-        alone = has[:, holders == 1].sum(axis=1) + _most(self._owner, (value >= 1).astype(np.float64), len(has))
-        return share, alone
-
-
-def _matrix(known: Sequence[Sequence[str]], vocabulary: Sequence[str]) -> Array:
-    """Rows of names, columns of words: what share of the name each word is."""
-    place = {word: index for index, word in enumerate(vocabulary)}
-    matrix = np.zeros((len(known), len(vocabulary)))
-    for row, parts in enumerate(known):
-        for word, count in Counter(parts).items():
-            matrix[row, place[word]] = count / len(parts)
-    return matrix
+        count = len(self._fixed_tables)
+        columns, words_of_columns = self._columns.found(exact)
+        tables, words_of_tables = self._tables.found(exact)
+        holders = np.concatenate([self._owner[columns], tables])
+        pairs = np.unique(np.stack([holders, np.concatenate([words_of_columns, words_of_tables])]), axis=1)
+        uses = np.bincount(pairs[1], minlength=1)
+        has = np.bincount(pairs[0], minlength=count)
+        alone = np.bincount(pairs[0][uses[pairs[1]] == 1], minlength=count)
+        by_value = _most(self._owner, (value >= 1).astype(np.float64), count)
+        return has / max(int((uses > 0).sum()), 1), alone + by_value
 
 
 def _adjacency(schema: Schema) -> Array:
@@ -262,11 +205,6 @@ def _whole(part: Array, phrases: Sequence[str], text: str) -> Array:
     for index in np.flatnonzero(part >= 0.999).tolist():
         found[index] = f" {phrases[index]} " in text
     return found
-
-
-def _best(names: Array, clue: Array) -> Array:
-    """For each name the strongest clue of its words."""
-    return np.asarray(((names > 0) * clue).max(axis=1, initial=0))
 
 
 def _most(owner: npt.NDArray[np.intp], clue: Array, count: int) -> Array:

@@ -1,7 +1,6 @@
 """One question about one database becomes one prompt, short enough for the model.
 
-Reads the schema, the index of values and the meanings of columns; asks the linker what the question is
-about. The same composer serves training, scoring and asking, so that a model is asked as it was taught.
+Reads the schema and the index of values; asks the linker what the question is about. The same composer serves training, scoring and asking, so that a model is asked as it was taught.
 """
 
 from collections import Counter
@@ -14,7 +13,7 @@ from data.schema import Schema
 from prompts.context import used_columns
 from prompts.link import Linker, Ranking
 from prompts.render import PromptStyle, Shot
-from prompts.show import add_values, count_values, without_values
+from prompts.show import add_values, without_values
 from prompts.values import Mention, ValueIndex, open_index
 
 # What is dropped from a prompt that is too long, in this order.
@@ -40,19 +39,24 @@ class View:
 class Database:
     """What prompts can tell of one database. Its index and its linker are made when they are first needed.
 
-    `path` is None where the SQLite file is missing: then no values are known. `cache` is where the index
-    goes if it cannot be written beside the file.
+    `path` is None where the SQLite file is missing: then no values are known. `index_path` is where the index
+    of its values is, or will be.
     """
 
-    def __init__(self, schema: Schema, path: Path | None, cache: Path) -> None:
+    def __init__(self, schema: Schema, path: Path | None, index_path: Path) -> None:
         self.schema = schema
         self._path = path
-        self._cache = cache
+        self._index_path = index_path
         self._mentions: tuple[str, list[Mention]] = ("", [])
 
     @cached_property
     def index(self) -> ValueIndex | None:
-        return open_index(self._path, self.schema, self._cache) if self._path else None
+        return open_index(self._path, self.schema, self._index_path) if self._path else None
+
+    def close(self) -> None:
+        """Lets go of the index, if it was opened."""
+        if index := self.__dict__.pop("index", None):
+            index.close()
 
     @cached_property
     def linker(self) -> Linker:
@@ -125,9 +129,9 @@ class Composer:
         if fitting(draft):
             return draft, dropped
         if draft.samples:
-            before = count_values(self._filled(draft))
-            draft = replace(draft, samples=0)
-            dropped["sample values"] = before - count_values(self._filled(draft))
+            fewer = _most(draft.samples, lambda count: fitting(replace(draft, samples=count)))
+            dropped["sample values"] = self._values(draft) - self._values(replace(draft, samples=fewer))
+            draft = replace(draft, samples=fewer)
             if fitting(draft):
                 return draft, dropped
         return self._narrow(draft, fitting, dropped)
@@ -165,6 +169,9 @@ class Composer:
         dropped["unlinked columns"] = sum(len(names) - left[table] for table, names in shown.items() if table in left)
         dropped["unlinked tables"] = len(shown) - len(left)
         return shorter, +dropped
+
+    def _values(self, draft: Draft) -> int:
+        return sum(len(column.values) for table in self._filled(draft).tables for column in table.columns)
 
     def _filled(self, draft: Draft) -> Schema:
         index = draft.database.index if draft.samples or self._view.matches else None

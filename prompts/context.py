@@ -63,7 +63,9 @@ def used_columns(schema: Schema, query: str, stars: bool = True) -> dict[str, se
     columns of the tables that its SELECT reads, unless it is the one of count(*), or `stars` is False.
     """
     try:
-        scopes = traverse_scope(sqlglot.parse_one(query, read="sqlite"))
+        # What follows a semicolon, if only a note, is no part of the query.
+        statements = [statement for statement in sqlglot.parse(query, read="sqlite") if statement]
+        scopes = traverse_scope(statements[0]) if statements else []
     except (sqlglot.errors.SqlglotError, RecursionError):
         return {}
     by_name = {table.name.lower(): table for table in schema.tables}
@@ -117,4 +119,4 @@ def _named(table: Table, name: str) -> set[str]:
 def _key_columns(schema: Schema, name: str) -> set[str]:
     """What to show of a table of which a query names no column, as in count(*)."""
     table = next(table for table in schema.tables if table.name == name)
-    return set(table.primary_key) or {table.columns[0].name}
+    return set(table.primary_key) or {column.name for column in table.columns[:1]}

@@ -39,10 +39,10 @@ BATCH = 64
 
 
 class Embedder:
-    """A sentence-transformers model: PACKAGED, a local folder, or an id of the hub (a `revision` pins it)."""
+    """A sentence-transformers model: PACKAGED, a local folder, or an id of the hub."""
 
-    def __init__(self, model: str = PACKAGED, cache: Path | None = None, revision: str | None = None) -> None:
-        self._name, self._revision = model, revision
+    def __init__(self, model: str = PACKAGED, cache: Path | None = None) -> None:
+        self._name = model
         self._cache = cache
 
     @cached_property
@@ -51,7 +51,7 @@ class Embedder:
         if self._name == PACKAGED:
             folder = _packaged()
         else:
-            folder = Path(self._name) if Path(self._name).is_dir() else _from_hub(self._name, self._revision)
+            folder = Path(self._name) if Path(self._name).is_dir() else _from_hub(self._name)
         if not any(folder.glob(WEIGHTS)) or any(
             not any(path.parent.glob(WEIGHTS)) for path in folder.rglob("pytorch_model*.bin")
         ):
@@ -161,12 +161,12 @@ def _packaged() -> Path:
     return folder
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     def snapshot(here: bool) -> Path:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=HUB_PATTERNS, local_files_only=here))
+        return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, local_files_only=here))
 
     try:
         with contextlib.suppress(LocalEntryNotFoundError):

@@ -5,6 +5,7 @@ those to show. Two small ensembles of gradient-boosted trees do the ranking; `be
 fits them on Spider's training questions and writes `linker.json`. The gold query is never looked at.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,14 @@ def shipped_model() -> Model:
     )
 
 
+def digest() -> str:
+    """What tells this linker from one of another version: its trees, and the synonyms that they read."""
+    total = hashlib.sha256()
+    for name in ("linker.json", "synonyms.txt"):
+        total.update((files("prompts") / name).read_bytes())
+    return total.hexdigest()
+
+
 @dataclass(frozen=True)
 class Ranking:
     """How probable it is that a query answering the question uses each table, and each (table, column).
@@ -110,22 +119,26 @@ class Linker:
 
         `top` bounds the columns, besides the keys of joins.
         """
-        cut = self._model.column_cut
-        columns = [pair for pair, chance in ranking.columns.items() if chance >= cut][:top]
+        columns = [pair for pair, chance in ranking.columns.items() if chance >= self._model.column_cut]
         tables = [name for name, chance in ranking.tables.items() if chance >= self._model.table_cut]
-        return self.close(ranking, tables, columns)
+        return self.close(ranking, tables, columns, top)
 
-    def close(self, ranking: Ranking, tables: Sequence[str], columns: Sequence[tuple[str, str]]) -> dict[str, set[str]]:
+    def close(
+        self,
+        ranking: Ranking,
+        tables: Sequence[str],
+        columns: Sequence[tuple[str, str]],
+        top: int | None = None,
+    ) -> dict[str, set[str]]:
         """These tables, those on the paths of foreign keys between them, and the columns that join them.
 
-        Columns of other tables are left out. A table of which nothing else is shown keeps its most
-        probable column. No table at all means the most probable one.
+        Columns of other tables are left out, and so are those after the first `top`. A table of which nothing
+        else is shown keeps its most probable column. No table at all means the most probable one.
         """
         shown = self._connect(list(tables) or list(ranking.tables)[:1], ranking)
         picked: dict[str, set[str]] = {name: set() for name in shown}
-        for table, column in columns:
-            if table in picked:
-                picked[table].add(column)
+        for table, column in [pair for pair in columns if pair[0] in picked][:top]:
+            picked[table].add(column)
         for (child, parent), pairs in self._edges.items():
             if child in picked and parent in picked:
                 for child_column, parent_column in pairs:

@@ -97,7 +97,7 @@ def _best(scores: Scores, allowed: NDArray[np.bool_], count: int) -> list[int]:
 def _random_ranking(size: int, seed: int) -> _Ranking:
     def shuffled(asked: Example) -> Iterator[int]:
         # Seeded by the question asked, so that one example's shots do not depend on the others.
-        draw = random.Random(f"{seed}:{asked.id}")
+        draw = random.Random(f"{seed}:{_fold(asked.question)}")
         moved: dict[int, int] = {}  # a shuffle that stops where no more is wanted
         for left in range(size, 0, -1):
             place = draw.randrange(left)

@@ -30,10 +30,6 @@ def without_values(schema: Schema) -> Schema:
     return _with_values(schema, lambda table, column: ())
 
 
-def count_values(schema: Schema) -> int:
-    return sum(len(column.values) for table in schema.tables for column in table.columns)
-
-
 def _with_values(schema: Schema, values: Callable[[str, Column], tuple[str, ...]]) -> Schema:
     tables = tuple(
         replace(table, columns=tuple(replace(column, values=values(table.name, column)) for column in table.columns))

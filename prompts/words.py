@@ -5,113 +5,35 @@ Schema linking and the index of values read both through the same glasses, so th
 """
 
 import re
+import unicodedata
 from functools import lru_cache
 from importlib.resources import files
 
 import Stemmer
 
+READ = 4_000  # characters of a text; no question is longer
+
 _stemmer = Stemmer.Stemmer("english")
 
 # Words that say nothing about what is asked for. Those that are common in names too, such as "name", are not here.
 STOP_WORDS = frozenset(
-    [
-        "a",
-        "about",
-        "above",
-        "after",
-        "all",
-        "also",
-        "an",
-        "and",
-        "any",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "before",
-        "below",
-        "between",
-        "but",
-        "by",
-        "can",
-        "did",
-        "do",
-        "does",
-        "each",
-        "every",
-        "find",
-        "for",
-        "from",
-        "get",
-        "give",
-        "had",
-        "has",
-        "have",
-        "how",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "list",
-        "many",
-        "me",
-        "more",
-        "most",
-        "much",
-        "not",
-        "of",
-        "on",
-        "one",
-        "only",
-        "or",
-        "other",
-        "our",
-        "out",
-        "over",
-        "please",
-        "return",
-        "show",
-        "tell",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "those",
-        "to",
-        "under",
-        "us",
-        "want",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "will",
-        "with",
-        "you",
-        "your",
-    ]
+    """
+    a about above after all also an and any are as at be been before below between but by can did do does each every
+    find for from get give had has have how i if in into is it its list many me more most much not of on one only or
+    other our out over please return show tell than that the their them then there these they this those to under us
+    want was we were what when where which who whom whose will with you your
+    """.split()
 )
 
 
+def pieces(text: str) -> list[str]:
+    """Runs of letters, of any alphabet, and numbers; of a long text those at its beginning."""
+    return re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+", unicodedata.normalize("NFKC", text[:READ]))
+
+
 def words(text: str) -> list[str]:
-    """Lower-case runs of letters, and numbers; any alphabet."""
-    return re.findall(r"\d+(?:\.\d+)?|[^\W\d_]+", text.lower())
+    """The same in lower case."""
+    return [piece.lower() for piece in pieces(text)]
 
 
 def name_words(name: str) -> list[str]:

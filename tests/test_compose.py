@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> Database:
     connection = sqlite3.connect(path)
     connection.executescript(SCRIPT)
     connection.close()
-    return Database(read_sqlite(path), path, tmp_path / "cache")
+    return Database(read_sqlite(path), path, tmp_path / "music.values")
 
 
 def composer(**view: object) -> Composer:
@@ -66,7 +66,11 @@ def test_linking_leaves_out_what_the_question_is_not_about(database: Database) -
 def test_values_never_come_from_the_gold_query(database: Database) -> None:
     chosen = composer(matches=True, samples=2)
     draft = chosen.draft(database, "How many singers are there?")
-    assert "Atlantis" not in chosen.context(draft)
+    gold = replace(draft, query="SELECT count(*) FROM singer WHERE country = 'Spain' OR agent = 'Dan'")
+    assert chosen.context(gold) == chosen.context(draft)
+    (shorter, _), (with_gold, _) = (chosen.shorten(one, lambda text: False) for one in (draft, gold))
+    assert "'Spain'" not in chosen.context(with_gold) and "'Dan'" not in chosen.context(with_gold)
+    assert "agent" in chosen.context(with_gold) and "agent" not in chosen.context(shorter)
 
 
 def test_a_database_that_is_missing_has_no_values(database: Database, tmp_path: Path) -> None:
@@ -110,6 +114,9 @@ def test_things_are_dropped_in_order_and_counted(database: Database) -> None:
         # Nothing is dropped before all of the kinds earlier in the order are gone.
         if "sample values" in kinds:
             assert dropped["examples"] == 3
+        # No more than it takes: what is a bit longer does not fit.
+        if kinds == ["examples", "sample values"] and dropped["sample values"] < everything["sample values"]:
+            assert length - len(text) < 60
         if "unlinked tables" in kinds:
             assert dropped["unlinked columns"] > 0
     assert seen[-1]["examples"] == 3 and seen[-1]["sample values"] > 0 and seen[-1]["unlinked tables"] > 0
@@ -157,6 +164,8 @@ def test_shuffling_changes_the_order_alone_and_is_seeded(database: Database) -> 
         # The unnamed column of the subquery is not the outer table's.
         ("SELECT name FROM singer WHERE singer_id NOT IN (SELECT singer_id FROM concert)", False, {"singer": {"name", "singer_id"}, "concert": {"singer_id"}}),
         ("SELECT name FROM singer WHERE EXISTS (SELECT 1 FROM concert WHERE year = age)", False, {"singer": {"name", "age"}, "concert": {"year"}}),
+        ("SELECT theme FROM concert; -- a note", False, {"concert": {"theme"}}),
+        ("SELECT theme FROM concert;;", False, {"concert": {"theme"}}),
         ("WITH c AS (SELECT theme FROM concert) SELECT theme FROM c", False, {"concert": {"theme"}}),
     ],
 )  # fmt: skip

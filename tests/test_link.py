@@ -3,6 +3,7 @@
 import json
 import random
 import string
+import tracemalloc
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from prompts.clues import COLUMN_CLUES, TABLE_CLUES
 from prompts.context import used_columns
 from prompts.link import Linker, Ranking, Trees
 from prompts.recall import Recall
-from prompts.values import Mention, open_index
+from prompts.values import Mention, index_apart, open_index
 from prompts.words import name_words, stem, synonyms
 
 
@@ -93,6 +94,23 @@ def test_top_bounds_the_columns_besides_keys() -> None:
     wide = shown("first name, last name, age, home town and grade of students")
     narrow = shown("first name, last name, age, home town and grade of students", top=2)
     assert sum(map(len, narrow.values())) < sum(map(len, wide.values()))
+
+
+def test_top_counts_only_columns_of_tables_that_are_shown() -> None:
+    ranking = Ranking(dict.fromkeys(["Student", "Course"], 0.5), {})
+    columns = [("Cafeteria", "menu"), ("Cafeteria", "price"), ("Student", "age")]
+    assert Linker(SCHOOL).close(ranking, ["Student"], columns, top=1) == {"Student": {"age"}}
+
+
+def test_a_wide_schema_takes_little_memory() -> None:
+    """A thousand tables of twenty columns, no two names alike."""
+    tables = [table(f"t{chr(97 + n % 26)}x{n}", " ".join(f"c{n}q{m}z" for m in range(20))) for n in range(1000)]
+    tracemalloc.start()
+    linker = Linker(Schema("wide", tuple(tables)))
+    linker.rank("What is c12q3z of tkx10 with anything else?")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200e6
 
 
 def test_keys_that_point_nowhere_do_no_harm() -> None:
@@ -173,7 +191,7 @@ def test_most_of_what_the_sample_s_golds_use_is_found(tmp_path: Path) -> None:
             path = database_path(tmp_path, split, question.db_id)
             schema = read_sqlite(path)
             linker = Linker(schema)
-            mentions = open_index(path, schema, tmp_path).mentions(question.question)
+            mentions = open_index(path, schema, index_apart(path, tmp_path)).mentions(question.question)
             ranking = linker.rank(question.question, mentions)
             recall.add(used_columns(schema, question.query, stars=False), ranking, linker.pick(ranking))
     summary = recall.summary()

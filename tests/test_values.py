@@ -8,7 +8,7 @@ import pytest
 
 from data.errors import UserError
 from data.schema import read_sqlite
-from prompts.values import KEPT_LENGTH, KEPT_VALUES, ValueIndex, open_index
+from prompts.values import KEPT_LENGTH, KEPT_VALUES, ValueIndex, index_apart, index_beside, open_index
 
 
 def make(folder: Path, script: str) -> Path:
@@ -19,14 +19,15 @@ def make(folder: Path, script: str) -> Path:
     return path
 
 
-def index(path: Path, cache: Path | None = None) -> ValueIndex:
-    return open_index(path, read_sqlite(path), cache or path.parent / "cache")
+def index(path: Path) -> ValueIndex:
+    return open_index(path, read_sqlite(path), index_beside(path, path.parent / "cache"))
 
 
 PLACES = """
 CREATE TABLE place (id INT, name TEXT, state TEXT, kind TEXT, "note""s" TEXT);
 INSERT INTO place VALUES (1, 'Aruba', 'NorthCarolina', 'dog', 'x'), (2, 'New York', 'Texas', 'cat', NULL),
-  (3, 'Saint Étienne', 'Texas', 'dog', 'it''s'), (4, 'York', 'Ohio', 'F', 'the');
+  (3, 'Saint Étienne', 'Texas', 'dog', 'it''s'), (4, 'York', 'Ohio', 'F', 'the'),
+  (5, 'The Lord of the Rings and the Two Towers', 'Iowa', 'dog', NULL);
 CREATE TABLE visitor (town TEXT, age INT);
 INSERT INTO visitor VALUES ('Texas', 3), ('Caribbean', 5);
 """
@@ -49,6 +50,13 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> ValueIndex:
         ("Who comes from Texas?", [("place", "state", "Texas"), ("visitor", "town", "Texas")]),
         ("What about the Carribean?", [("visitor", "town", "Caribbean")]),  # a slip
         ("How many are of sex F?", [("place", "kind", "F")]),
+        ("Aruba, not Ohio, but Aruba", [("place", "name", "Aruba"), ("place", "state", "Ohio")]),  # each once
+        ("Is it in Saint E\u0301tienne?", [("place", "name", "Saint Étienne")]),  # the accent as a sign of its own
+        (
+            "Who saw The Lord of the Rings and the Two Towers?",
+            [("place", "name", "The Lord of the Rings and the Two Towers")],
+        ),
+        ("Aruba " * 20_000, [("place", "name", "Aruba")]),
         ("the f of it", []),  # small words and small letters are no values
         ("", []),
         ("?!", []),
@@ -87,7 +95,7 @@ def test_long_odd_and_numerous_values_are_passed_over(tmp_path: Path) -> None:
 def test_the_index_is_built_once_and_again_when_the_database_changes(tmp_path: Path) -> None:
     path = make(tmp_path, PLACES)
     index(path)
-    stored = path.with_suffix(".values")
+    stored = index_beside(path, tmp_path)
     first = stored.read_bytes()
     index(path)
     assert stored.read_bytes() == first
@@ -99,8 +107,19 @@ def test_the_index_is_built_once_and_again_when_the_database_changes(tmp_path: P
 @pytest.mark.parametrize("content", [b"", b"junk" * 1000, b"SQLite format 3\x00" + b"junk" * 1000])
 def test_a_damaged_index_is_built_again(tmp_path: Path, content: bytes) -> None:
     path = make(tmp_path, PLACES)
-    path.with_suffix(".values").write_bytes(content)
+    index_beside(path, tmp_path).write_bytes(content)
     assert index(path).mentions("Aruba")
+
+
+def test_an_index_damaged_inside_is_one_line(tmp_path: Path) -> None:
+    path = make(tmp_path, PLACES)
+    index(path)
+    stored = index_beside(path, tmp_path)
+    with sqlite3.connect(stored) as connection:
+        connection.execute("DROP TABLE value")
+    connection.close()
+    with pytest.raises(UserError, match=r"places\.sqlite\.values: damaged .*delete it"):
+        index(path).mentions("Aruba")
 
 
 def test_the_index_goes_into_the_cache_where_it_cannot_stand_beside(
@@ -108,14 +127,61 @@ def test_the_index_goes_into_the_cache_where_it_cannot_stand_beside(
 ) -> None:
     path = make(tmp_path, PLACES)
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert index(path, tmp_path / "cache").mentions("Aruba")
-    assert not path.with_suffix(".values").exists() and list((tmp_path / "cache").iterdir())
+    assert index(path).mentions("Aruba")
+    assert index_beside(path, tmp_path / "cache") == index_apart(path, tmp_path / "cache")
+    assert index_apart(path, tmp_path / "cache").is_file() and not list(tmp_path.glob("*.values"))
 
 
-def test_a_database_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+def test_databases_of_one_stem_and_odd_names_have_indexes_of_their_own(tmp_path: Path) -> None:
+    first = make(tmp_path, PLACES)
+    for name in ("places.db", "places.values"):
+        (tmp_path / name).write_bytes(first.read_bytes())
+        before = (tmp_path / name).read_bytes()
+        assert index(tmp_path / name).mentions("Aruba")
+        assert (tmp_path / name).read_bytes() == before
+    assert len({index_beside(path, tmp_path) for path in tmp_path.glob("places.*")}) >= 3
+
+
+def test_who_may_not_read_the_database_may_not_read_its_values(tmp_path: Path) -> None:
+    path = make(tmp_path, PLACES)
+    path.chmod(0o600)
+    index(path)
+    assert index_beside(path, tmp_path).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
+    path = make(tmp_path, PLACES)
+    index(path)
+    times = path.stat()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE place SET name = 'Tahiti' WHERE name = 'Aruba'")
+    connection.close()
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert index(path).mentions("Tahiti") and not index(path).mentions("Aruba")
+
+
+def test_a_column_that_cannot_be_read_has_no_values_and_spoils_none(tmp_path: Path) -> None:
+    path = tmp_path / "odd.sqlite"
+    connection = sqlite3.connect(path)
+    connection.create_collation("LOCALIZED", lambda a, b: (a > b) - (a < b))
+    connection.executescript("CREATE TABLE t (a TEXT COLLATE LOCALIZED, b TEXT COLLATE NOCASE)")
+    connection.executescript("INSERT INTO t VALUES ('Aruba', 'York'), ('Aruba', 'YORK')")
+    connection.close()
+    made = index(path)
+    assert made.samples("t", "a", 3) == ("Aruba",)
+    assert made.samples("t", "b", 3) == ("YORK", "York")
+
+
+def test_an_index_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    path = make(tmp_path, PLACES)
+    (tmp_path / "places.sqlite.values").mkdir()
+    with pytest.raises(UserError, match=r"places\.sqlite\.values: the index of values cannot be written"):
+        index(path)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_database_cut_short_has_the_values_that_can_be_read(tmp_path: Path) -> None:
     path = make(tmp_path, PLACES)
     schema = read_sqlite(path)
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(UserError, match=r"places\.sqlite: cannot read its values"):
-        open_index(path, schema, tmp_path)
-    assert not list(tmp_path.glob("*.partial"))
+    assert open_index(path, schema, tmp_path / "x.values").mentions("Aruba") == []
