@@ -16,11 +16,15 @@ from data.examples import Example
 from data.meanings import describe_columns
 from data.schema import Schema
 from pipeline.config import Config
+from pipeline.console import say
 from pipeline.stage import cache_folder, read_json, read_jsonl, write_json
 from prompts.compose import Composer, Database, View
+from prompts.describe import describe
 from prompts.embed import PACKAGED, Embedder
+from prompts.link import digest as linker_digest
 from prompts.render import PromptStyle, Shot, preset_style
 from prompts.select import Chooser, make_chooser
+from prompts.values import index_apart
 
 SETTINGS = "loraql.json"
 TEMPLATE = "prompt.jinja"
@@ -42,28 +46,29 @@ class Bundle:
     seed: int
     same_database: bool
     pool: list[Example]
+    contexts: dict[str, str]  # of the pool, by id, as they are shown
 
     def prompt(self, question: str, schema: Schema, path: Path, tokens: Callable[[str], int]) -> str:
         """The text to put to the model, before its chat template, shortened to `max_length` `tokens`."""
-        database = Database(
-            describe_columns(schema, path) if self.meanings else schema, path, cache_folder() / "values"
-        )
+        # Nothing is written beside a database that is only asked about.
+        index = index_apart(path, cache_folder() / "values")
+        database = Database(describe_columns(schema, path) if self.meanings else schema, path, index)
         composer = Composer(self.style, self.view)
-        draft = composer.draft(database, question, self._chosen(question, schema.db_id))
+        draft = composer.draft(database, question, self._chosen(question, schema))
         shorter, _ = composer.shorten(draft, lambda text: tokens(text) <= self.max_length)
         return composer.text(shorter)
 
-    def _chosen(self, question: str, db_id: str) -> list[Shot]:
+    def _chosen(self, question: str, schema: Schema) -> list[Shot]:
         if not self.shots:
             return []
-        asked = Example(question, "", "", db_id, "ask", "unknown", "ok", "asked")
+        asked = Example(question, describe(schema), "", schema.db_id, "ask", "unknown", "ok", "asked")
         chosen = self._chooser(asked, self.shots)
-        return [Shot(example.question, example.schema, example.query) for example in chosen]
+        return [Shot(example.question, self.contexts[example.id], example.query) for example in chosen]
 
     @cached_property
     def _chooser(self) -> Chooser:
         embedder = make_embedder(self.choice, self.embedder)
-        return make_chooser(self.choice, self.pool, self.seed, self.same_database, embedder and embedder.embed)
+        return make_chooser(self.choice, self.pool, self.seed, self.same_database, embedder.embed if embedder else None)
 
 
 def config_style(config: Config) -> PromptStyle:
@@ -91,6 +96,7 @@ def write_bundle(config: Config, folder: Path, **notes: Any) -> None:
         "foreign_keys": style.foreign_keys,
         "view": asdict(prompt.view),
         "meanings": prompt.meanings,
+        "linker": linker_digest(),
         "max_length": prompt.max_length,
         "shots": prompt.shots,
         "choice": prompt.choice,
@@ -109,23 +115,29 @@ def read_bundle(folder: Path) -> Bundle:
         raise UserError(f"{template}: missing; run `loraql export` again with --force")
     try:
         settings = read_json(folder / SETTINGS)["prompt"]
+        lines = read_jsonl(folder / POOL) if settings["shots"] else []
         pool = [
             Example(
-                line["question"],
-                line["context"],
-                line["completion"],
-                line["db_id"],
-                "train",
-                "unknown",
-                "ok",
-                line["id"],
+                question=line["question"],
+                schema=line["schema"],
+                query=line["completion"],
+                db_id=line["db_id"],
+                split="train",
+                hardness="unknown",
+                gold="ok",
+                id=line["id"],
             )
-            for line in (read_jsonl(folder / POOL) if settings["shots"] else [])
+            for line in lines
         ]
+        contexts = {line["id"]: line["context"] for line in lines}
         style = PromptStyle(
             settings["preset"], settings["order"], settings["foreign_keys"], template.read_text(encoding="utf-8")
         )
         names = ("meanings", "max_length", "max_new_tokens", "shots", "choice", "embedder", "seed", "same_database")
-        return Bundle(style, View(**settings["view"]), pool=pool, **{name: settings[name] for name in names})
+        if settings["view"]["linking"] and settings["linker"] != linker_digest():
+            say(f"note: {folder} was trained with another version of the linker; prompts show other columns than then")
+        return Bundle(
+            style, View(**settings["view"]), pool=pool, contexts=contexts, **{name: settings[name] for name in names}
+        )
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / SETTINGS}: lacks {error}; run `loraql export` again with --force") from error

@@ -91,6 +91,10 @@ class PromptSettings(Settings):
     def _check(self) -> Self:
         if self.order and self.order not in ORDERS[self.preset]:
             raise ValueError(f"prompt.order: the preset {self.preset!r} has only {' and '.join(ORDERS[self.preset])}")
+        if self.context == "linked" and not self.linking:
+            raise ValueError("prompt.context: linked wants prompt.linking=true, or scoring would show full schemas")
+        if self.top_columns and not self.linking:
+            raise ValueError("prompt.top_columns: wants prompt.linking=true")
         if self.embedder and self.choice not in ("vector", "skeleton"):
             raise ValueError(f"prompt.embedder: prompt.choice={self.choice} does not use one")
         return self

@@ -15,6 +15,7 @@ from data.errors import UserError
 
 # Below this length, running a shared prefix by itself costs more than it saves.
 SHORTEST_SHARED_PREFIX = 32
+SHORTEST_MARK = 3  # characters; some tokenizers call a plain letter special
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,10 @@ def context_window(model: Any) -> int:
 
 def wrap_prompt(tokenizer: Any, text: str) -> str:
     """The prompt as the model expects it: one user message through its chat template, or the plain text."""
+    # What a database or a question holds must not pass for the template's own marks.
+    for mark in tokenizer.all_special_tokens:
+        if len(mark) >= SHORTEST_MARK and mark in text:
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
     if not tokenizer.chat_template:
         return text + "\n"
     message = [{"role": "user", "content": text}]

@@ -5,7 +5,7 @@ that was asked about, since the questions of one come together.
 """
 
 import random
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,9 @@ from prompts.compose import Composer, Database, Draft, Picked
 from prompts.context import choose_context, shuffle
 from prompts.render import Shot
 from prompts.select import make_chooser
+from prompts.values import index_beside
+
+KEPT_DATABASES = 64
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,12 @@ class Prompter:
         self._root, self._schemas = config.data.root, Schemas(config.data.root)
         self._composer = Composer(config_style(config), settings.view)
         self._tokenizer = tokenizer
-        self._databases: dict[tuple[str, str], Database] = {}
+        self._databases: OrderedDict[tuple[str, str], Database] = OrderedDict()
         self._contexts: dict[str, str] = {}
         self._choose = None
         if settings.shots:
             embedder = make_embedder(settings.choice, settings.embedder)
-            embed = embedder and embedder.embed
+            embed = embedder.embed if embedder else None
             self._choose = make_chooser(settings.choice, pool, config.seed, settings.same_database, embed, asked)
 
     def prompt(self, example: Example, training: bool) -> Prompted:
@@ -77,13 +80,18 @@ class Prompter:
         return self._contexts[example.id]
 
     def database(self, example: Example) -> Database:
+        """The database that an example is about; those used last are kept open."""
         key = (example.split, example.db_id)
-        if key not in self._databases:
+        if key in self._databases:
+            self._databases.move_to_end(key)
+        else:
+            if len(self._databases) >= KEPT_DATABASES:
+                self._databases.popitem(last=False)[1].close()
             schema, path = self._schemas.get(*key), database_path(self._root, *key)
             if self._settings.meanings:
                 schema = describe_columns(schema, path)
             found = path if path.is_file() else None
-            self._databases[key] = Database(schema, found, cache_folder() / "values")
+            self._databases[key] = Database(schema, found, index_beside(path, cache_folder() / "values"))
         return self._databases[key]
 
     def pick(self, example: Example) -> Picked:

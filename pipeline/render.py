@@ -23,6 +23,7 @@ from pipeline.model import encode_completions, encode_prompts, load_tokenizer, q
 from pipeline.prompter import Prompted, Prompter
 from pipeline.stage import BASE_MODEL, Stage, digest_bytes, digest_files, read_jsonl, write_json
 from prompts.compose import DROPS
+from prompts.link import digest as linker_digest
 
 BATCH = 512
 
@@ -33,6 +34,8 @@ def _inputs(config: Config) -> dict[str, str]:
     embedder = make_embedder(settings.choice, settings.embedder) if settings.shots else None
     return {
         **({"the embedder": embedder.identity} if embedder else {}),
+        **({"the linker": linker_digest()} if settings.linking else {}),
+        **(digest_files(*sorted(config.data.root.glob("*database/*/*.columns.csv"))) if settings.meanings else {}),
         **digest_files(*(processed / f"{split}.csv" for split in ("train", "select", "dev"))),
         "the prompt template": digest_bytes(style.template.encode()),
         BASE_MODEL: base_identity(config.model),
@@ -236,6 +239,7 @@ def _pool_line(example: Example, prompter: Prompter) -> dict[str, Any]:
         "id": example.id,
         "db_id": example.db_id,
         "question": example.question,
+        "schema": example.schema,
         "context": prompter.shown(example),
         "completion": example.query,
     }
@@ -265,7 +269,7 @@ def _show(stats: dict[str, Any]) -> None:
             say(f"  {split}: dropped from the {figures['shortened']} over {stats['max_length']} tokens: {what}")
         if figures["over_max_length"]:
             names = Counter(item["db_id"] for item in figures["over_max_length"])
-            what = "left out of training" if split == "train" else "kept whole for scoring"
+            what = "left out of training" if split == "train" else "kept for scoring"
             say(
                 f"  {split}: {sum(names.values())} still over prompt.max_length, {what}: "
                 + ", ".join(f"{name} ({count})" for name, count in names.most_common(6))

@@ -14,6 +14,99 @@ tools = typer.Typer()
 
 
 @tools.command(
+    "import",
+    epilog=example(
+        "loraql import pairs.csv --db shop.sqlite --name my-shop\n"
+        "  loraql import pairs.jsonl --db postgresql://me@localhost/shop --rows 1000 --name my-shop\n"
+        "  loraql import bird/ --format bird --name bird"
+    ),
+)
+def import_pairs(
+    pairs: Annotated[
+        list[str],
+        typer.Argument(help="files or folders of pairs, or a published data set's folder", metavar="PAIRS"),
+    ],
+    name: Annotated[str, typer.Option(help="what the data set will be called")],
+    database: Annotated[
+        str | None,
+        typer.Option("--db", help="SQLite, .sql, CSV or Parquet file, a folder of them, postgresql:// or mysql:// URL"),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option("--format", help="spider, bird, kaggledbqa or geoquery; told from the folder if not given"),
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--map", help="where a column is called otherwise, as question=Frage")
+    ] = None,
+    meanings: Annotated[
+        Path | None, typer.Option("--columns", help="CSV or YAML: table, column, description, unit, values")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="rows of each table that are copied from a server")] = 0,
+    dialect: Annotated[
+        str | None,
+        typer.Option(help="what the SQL is written in: sqlite, postgres or mysql; a server's own if not given"),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="shares of train, select and dev, where the pairs name no split")
+    ] = "80/10/10",
+    seed: Annotated[int, typer.Option(help="of the split")] = 0,
+    base: Annotated[
+        str | None, typer.Option(help="the base model, as model.base names it, whose tokens are counted")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="write the recipe anew though it is there")] = False,
+) -> None:
+    """Make a data set of your own pairs and database, check it, write its recipe."""
+    from pipeline import importing as verb
+    from pipeline.base import EMBEDDED
+    from pipeline.splits import parse_shares
+
+    verb.import_data(
+        verb.ImportOptions(
+            pairs=tuple(pairs),
+            name=name,
+            database=database,
+            layout=layout,
+            columns=verb.parse_columns(columns or []),
+            meanings=meanings,
+            rows=rows,
+            dialect=dialect,
+            shares=parse_shares(split),
+            seed=seed,
+            base=base or EMBEDDED,
+            force=force,
+        )
+    )
+
+
+@tools.command(
+    epilog=example(
+        "loraql synth shop.sqlite\n  loraql synth shop.sqlite --n 200 --mix easy=10,medium=30,hard=30,extra=30 --out hard.jsonl"
+    )
+)
+def synth(
+    database: Annotated[Path, typer.Argument(help="an SQLite file", metavar="DB")],
+    count: Annotated[int, typer.Option("--n", min=1, max=1_000_000, help="how many pairs")] = 500,
+    mix: Annotated[
+        str | None, typer.Option(help="shares of the hardness levels; those of Spider's training data if not given")
+    ] = None,
+    wordings: Annotated[int, typer.Option(min=1, max=20, help="questions for one query, at most")] = 1,
+    reword: Annotated[
+        str | None, typer.Option(help="a local instruct model that says the questions differently")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="another seed, other pairs")] = 0,
+    out: Annotated[Path | None, typer.Option(help="where to write; NAME-synthetic.jsonl here if not given")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="processes that run SQL; one for each core if not given")
+    ] = None,
+) -> None:
+    """Make question/SQL pairs for a database that has none."""
+    from pipeline import synth as verb
+
+    shares = verb.parse_mix(mix) if mix else None
+    verb.synth(database, out, count=count, mix=shares, seed=seed, wordings=wordings, reword=reword, workers=workers)
+
+
+@tools.command(
     epilog=example(
         "loraql score --gold dev_gold.sql --pred predictions.sql --db database --out scores\n"
         "  loraql score --gold dev.json --pred predictions.jsonl --db database --tables tables.json --out scores --timings 10"

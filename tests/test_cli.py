@@ -15,7 +15,8 @@ from data import embedded
 
 Loraql = Callable[..., str]
 COMMANDS = [
-    "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "score", "compare", "suite", "status",
+    "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "status", "import", "synth", "score", "compare",
+    "suite",
 ]  # fmt: skip
 
 

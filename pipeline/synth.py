@@ -1,0 +1,244 @@
+"""synth: a database that has no questions -> `NAME-synthetic.jsonl`, question/SQL pairs to train on.
+
+SQL is sampled from a grammar over the schema and its values, run, and kept if it returns something
+sensible; questions are worded from the same plan, and re-worded by a local model if one is given. Each
+line holds question, query, db_id, hardness, `"synthetic": true` and whether it was re-worded.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+
+from data.errors import UsageError, UserError
+from data.grammar import draw
+from data.plan import Plan, literals, skeleton, to_sql
+from data.profile import Profile, read_profile
+from data.schema import read_sqlite
+from data.wording import word_often
+from eval.hardness import Hardness
+from eval.pool import Sandbox
+from eval.query import Names
+from eval.reading import hardness
+from eval.sandbox import Limits
+from eval.sensible import refusals
+from pipeline.console import Advance, progress, say, table
+from pipeline.reword import reword_all
+
+LEVELS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
+# The shares of the 7,000 training questions in Spider's train_spider.json (24.2, 39.7, 20.9 and 15.3%), rounded.
+SPIDER_MIX: Mapping[Hardness, int] = {"easy": 24, "medium": 40, "hard": 21, "extra": 15}
+# What one query may use; a result of more rows than this is not what a question asks for.
+LIMITS = Limits(seconds=2.0, cpu_seconds=2.0, rows=1_000)
+ROUND = 128  # queries that are run before the next are drawn: not by workers, so that these change nothing
+DRAWS = 24  # tries at each of them
+DRY_ROUNDS = 12  # without a pair of a level, before it counts as used up
+SHARE_OF_SKELETON = 0.04  # of the pairs may have the same SQL but for names and values
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One line of the file."""
+
+    question: str
+    query: str
+    db_id: str
+    hardness: Hardness
+    synthetic: bool = True
+    reworded: bool = False
+
+
+def parse_mix(text: str) -> dict[Hardness, int]:
+    """ "easy=24,medium=40,hard=21,extra=15" as shares. Raises UsageError for anything else."""
+    mix = dict.fromkeys(LEVELS, 0)
+    names = {str(level): level for level in LEVELS}
+    for part in text.split(","):
+        level, equals, share = part.strip().partition("=")
+        if level not in names or not equals or not re.fullmatch(r"\d{1,6}", share):
+            raise UsageError(
+                f"--mix {text}: {part.strip()!r} is not LEVEL=SHARE with a level of {', '.join(LEVELS)} and a whole number"
+            )
+        mix[names[level]] = int(share)
+    if not any(mix.values()):
+        raise UsageError(f"--mix {text}: all shares are 0")
+    return mix
+
+
+def synth(
+    database: Path,
+    out: Path | None = None,
+    *,
+    count: int = 500,
+    mix: Mapping[Hardness, int] | None = None,
+    seed: int = 0,
+    wordings: int = 1,
+    reword: str | None = None,
+    limits: Limits = LIMITS,
+    workers: int | None = None,
+) -> Path:
+    """Writes `count` pairs over an SQLite file, or as many as it has to give; the file that holds them.
+
+    `mix` gives the shares of the hardness levels, `wordings` the most questions for one query, `reword` a
+    model folder or a base's name. The same seed gives the same bytes. Raises UsageError for numbers that
+    cannot be, UserError for a database without tables or rows and for a file in the way.
+    """
+    if count < 1 or wordings < 1:
+        raise UsageError(f"--n {count}, --wordings {wordings}: give 1 or more")
+    shares = {level: (mix or SPIDER_MIX).get(level, 0) for level in LEVELS}
+    profile = read_profile(database)
+    out = out or Path(f"{profile.db_id}-synthetic.jsonl")
+    _require_own(out)
+    wanted = _shared_out(count, shares)
+    with Sandbox(limits, workers) as sandbox, progress("writing pairs", count, "pairs") as advance:
+        maker = _Maker(database, profile, sandbox, Random(f"synth {seed}"), wordings)
+        pairs = maker.make(dict(wanted), shares, advance)
+    if not pairs:
+        raise UserError(f"{database}: no query over its rows gives a sensible result; give a database with more rows")
+    pairs = pairs if reword is None else _reworded(pairs, maker.literals, reword)
+    _write(out, pairs)
+    _show(pairs, count, wanted, maker, rewording=reword is not None)
+    say(f"synthetic pairs: {out}")
+    return out
+
+
+def _shared_out(count: int, shares: Mapping[Hardness, int]) -> dict[Hardness, int]:
+    """`count` by shares, in whole numbers: what is left goes to the largest remainders."""
+    whole = sum(shares.values())
+    parts = {level: count * share // whole for level, share in shares.items()}
+    rest = sorted(shares, key=lambda level: -(count * shares[level] % whole))
+    for level in rest[: count - sum(parts.values())]:
+        parts[level] += 1
+    return parts
+
+
+class _Maker:
+    """Draws, runs and words queries until every level has what it wants, or is used up."""
+
+    def __init__(self, database: Path, profile: Profile, sandbox: Sandbox, rng: Random, wordings: int) -> None:
+        self._database, self._profile, self._sandbox, self._rng = database, profile, sandbox, rng
+        self._names = Names(read_sqlite(database))
+        self._wordings = wordings
+        self._seen: set[str] = set()  # SQL that was run
+        self._questions: set[str] = set()
+        self._skeletons: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.tried = 0
+        self.literals: dict[str, list[str]] = {}  # of each question, as it has them
+
+    def make(self, wanted: dict[Hardness, int], shares: Mapping[Hardness, int], advance: Advance) -> list[Pair]:
+        """The pairs, as they were found. What a used-up level still wants goes to the others."""
+        made: Counter[Hardness] = Counter()
+        dry: Counter[Hardness] = Counter()
+        pairs: list[Pair] = []
+        most = max(2, round(SHARE_OF_SKELETON * sum(wanted.values())))
+        while open_levels := {level for level in wanted if made[level] < wanted[level]}:
+            before = made.copy()
+            for pair in self._round(open_levels, most):
+                level = pair.hardness
+                if made[level] < wanted[level]:
+                    made[level] += 1
+                    pairs.append(pair)
+                    advance()
+            for level in open_levels:
+                dry[level] = 0 if made[level] > before[level] else dry[level] + 1
+            _pass_on(wanted, made, {level: share for level, share in shares.items() if dry[level] < DRY_ROUNDS})
+        return pairs
+
+    def _round(self, levels: Collection[Hardness], most: int) -> Iterator[Pair]:
+        """The pairs that one round of draws gives, of these levels; no skeleton more than `most` times."""
+        drawn: list[tuple[Plan, Hardness]] = []
+        for _ in range(ROUND * DRAWS):
+            plan = draw(self._profile, self._rng)
+            if plan is None or (sql := to_sql(plan)) in self._seen or self._skeletons[skeleton(plan)] >= most:
+                continue
+            level = hardness(sql, self._names)
+            if level in levels:  # those of a full level may be wanted later
+                self._seen.add(sql)
+                drawn.append((plan, level))
+            if len(drawn) == ROUND:
+                break
+        self.tried += len(drawn)
+        plans = [plan for plan, _ in drawn]
+        for (plan, level), refusal in zip(drawn, refusals(self._sandbox, self._database, plans), strict=True):
+            if refusal is None and self._skeletons[skeleton(plan)] >= most:
+                refusal = "more of one kind than wanted"
+            texts = [] if refusal else word_often(plan, self._rng, self._wordings)
+            texts = [text for text in texts if text not in self._questions]
+            if not texts:
+                self.refused[refusal or "its question is taken"] += 1
+                continue
+            self._skeletons[skeleton(plan)] += 1
+            for text in texts:
+                self._questions.add(text)
+                self.literals[text] = [str(value) for value in literals(plan)]
+                yield Pair(text, to_sql(plan), self._profile.db_id, level)
+
+
+def _pass_on(wanted: dict[Hardness, int], made: Mapping[Hardness, int], alive: Mapping[Hardness, int]) -> None:
+    """Takes from the levels that are used up what they lack, and has the others make it."""
+    lacking = sum(wanted[level] - made[level] for level in wanted if level not in alive)
+    wanted.update({level: made[level] for level in wanted if level not in alive})
+    if any(alive.values()):
+        for level, more in _shared_out(lacking, alive).items():
+            wanted[level] += more
+
+
+def _require_own(out: Path) -> None:
+    """Raises an error for what must not be written over: anything but synthetic pairs."""
+    parent = next(path for path in out.absolute().parents if path.exists())
+    if out.is_dir() or not parent.is_dir():
+        raise UsageError(f"--out {out}: {'is a folder' if out.is_dir() else f'{parent} is a file'}; give a file")
+    if not out.exists():
+        return
+    for place, line in enumerate(out.read_bytes().splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if not isinstance(entry, dict) or entry.get("synthetic") is not True:
+            raise UserError(f"{out}: line {place} is not a synthetic pair; move the file away or give another --out")
+
+
+def _reworded(pairs: Sequence[Pair], needed: Mapping[str, Sequence[str]], model: str) -> list[Pair]:
+    """The pairs with other questions where the model gave good ones; no question twice."""
+    taken = {pair.question for pair in pairs}
+    done = []
+    for pair, text in zip(
+        pairs, reword_all([(pair.question, needed[pair.question]) for pair in pairs], model), strict=True
+    ):
+        if text is not None and text not in taken:
+            taken.add(text)
+            pair = replace(pair, question=text, reworded=True)
+        done.append(pair)
+    return done
+
+
+def _write(out: Path, pairs: Sequence[Pair]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(out.name + ".partial")
+    lines = "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
+    partial.write_text(lines, encoding="utf-8")
+    partial.replace(out)
+
+
+def _show(pairs: Sequence[Pair], count: int, wanted: Mapping[Hardness, int], maker: _Maker, rewording: bool) -> None:
+    made = Counter(pair.hardness for pair in pairs)
+    rows: list[list[object]] = [[level, wanted[level], made[level]] for level in LEVELS]
+    table("Synthetic pairs", ["hardness", "asked for", "made"], [*rows, ["all", count, len(pairs)]])
+    kept = len({pair.query for pair in pairs})
+    say(f"  queries run: {maker.tried}, kept: {kept}")
+    for reason, number in sorted(maker.refused.items(), key=lambda item: (-item[1], item[0])):
+        say(f"    refused, {reason}: {number}")
+    for pair in pairs[:SHOWN]:
+        say(f"  {pair.question}\n    {pair.query}")
+    if rewording:
+        say(f"  re-worded: {sum(pair.reworded for pair in pairs)}; the others keep their first wording")
+    short = [level for level in LEVELS if made[level] < wanted[level]]
+    if len(pairs) < count:
+        say(f"note: only {len(pairs)} of {count} pairs: the database gives no more that differ")
+    elif short:
+        say(f"note: too few {' and '.join(short)} queries over this schema; others take their place")
