@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from data.plan import Check, Plan, checks, to_sql
+from data.synthetic.plan import Check, Plan, checks, to_sql
 from eval.pool import Sandbox
 from eval.sandbox import Outcome, Row
 

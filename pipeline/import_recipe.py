@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from pipeline.base import EMBEDDED
-from pipeline.checkup_facts import Checkup
+from pipeline.checkup.facts import Checkup
 from pipeline.splits import DEV, SELECT, TRAIN
 
 PASSES = 3  # over the pairs, as long as that is no more than

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from data.databases import import_databases
-from data.dialects import Dialect
 from data.errors import UsageError, UserError
-from data.folders import split_named
+from data.imports.databases import import_databases
+from data.imports.dialects import Dialect
+from data.imports.folders import split_named
+from data.imports.pairs import Pair, read_pairs
+from data.imports.published import LAYOUTS, read_published
+from data.imports.servers import copy_server
 from data.meanings import Meaning, from_bird, from_comments, meanings_file, read_meanings, with_meanings, write_meanings
-from data.pairs import Pair, read_pairs
-from data.published import LAYOUTS, read_published
 from data.schema import read_sqlite, read_tables_json
-from data.servers import copy_server
 from data.spider import database_file
 from pipeline.console import progress
 

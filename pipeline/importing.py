@@ -15,13 +15,13 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any, get_args
 
-from data.dialects import Dialect, transpile_query
 from data.errors import UsageError, UserError
-from data.pairs import Pair
+from data.imports.dialects import Dialect, transpile_query
+from data.imports.pairs import Pair
 from data.spider import DATABASE_FOLDERS
 from pipeline.base import EMBEDDED
-from pipeline.checkup import check_up, show
-from pipeline.checkup_facts import Checkup, Item
+from pipeline.checkup.check import check_up, show
+from pipeline.checkup.facts import Checkup, Item
 from pipeline.config import PUBLISHED, Config, DataSettings
 from pipeline.console import say, table
 from pipeline.import_recipe import write_recipe

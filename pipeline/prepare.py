@@ -10,7 +10,7 @@ from typing import Any
 
 from data.errors import UserError
 from data.examples import GIVEN, SYNTHETIC, UNVERIFIED_GOLD, USABLE_GOLD, Example, write_csv
-from data.pairs import read_pairs
+from data.imports.pairs import read_pairs
 from data.spider import FILES, Question, Schemas, database_path, read_split
 from eval.hardness import HARDNESS
 from eval.pool import Sandbox

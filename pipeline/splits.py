@@ -11,7 +11,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from data.errors import UsageError, UserError
-from data.pairs import Pair
+from data.imports.pairs import Pair
 from prompts.skeleton import sql_skeleton
 
 TRAIN, SELECT, DEV, TEST = "train", "select", "dev", "test"

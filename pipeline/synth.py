@@ -14,11 +14,11 @@ from pathlib import Path
 from random import Random
 
 from data.errors import UsageError, UserError
-from data.grammar import draw
-from data.plan import Plan, literals, skeleton, to_sql
-from data.profile import Profile, read_profile
 from data.schema import read_sqlite
-from data.wording import word_often
+from data.synthetic.grammar import draw
+from data.synthetic.plan import Plan, literals, skeleton, to_sql
+from data.synthetic.profile import Profile, read_profile
+from data.synthetic.wording import word_often
 from eval.hardness import Hardness
 from eval.pool import Sandbox
 from eval.query import Names

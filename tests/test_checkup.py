@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from data.pairs import Pair
+from data.imports.pairs import Pair
 from data.schema import read_sqlite
 from eval.pool import Sandbox
-from pipeline.checkup import PAGE, advise, check_up, places, show
-from pipeline.checkup_counts import SPIDER_MIX
-from pipeline.checkup_facts import Checkup, Finding, Item, Lengths
-from pipeline.checkup_golds import cuts
-from pipeline.checkup_page import histogram
-from pipeline.checkup_values import constants, in_question, unfounded
+from pipeline.checkup.check import PAGE, advise, check_up, places, show
+from pipeline.checkup.counts import SPIDER_MIX
+from pipeline.checkup.facts import Checkup, Finding, Item, Lengths
+from pipeline.checkup.golds import cuts
+from pipeline.checkup.page import histogram
+from pipeline.checkup.values import constants, in_question, unfounded
 
 SCRIPT = """
 CREATE TABLE singer (singer_id INTEGER PRIMARY KEY, name TEXT, age INTEGER, country TEXT, net REAL);

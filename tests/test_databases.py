@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from data import scripts
-from data.databases import Imported, import_databases
 from data.errors import UsageError, UserError
+from data.imports import scripts
+from data.imports.databases import Imported, import_databases
 from data.schema import Column, ForeignKey, read_sqlite
 
 

@@ -1,5 +1,6 @@
 """What README and docs say is so: their commands run, their links and files are there."""
 
+import csv
 import json
 import re
 import shlex
@@ -11,6 +12,7 @@ import pytest
 from conftest import small_spider
 from test_cli import COMMANDS
 
+from pipeline import base
 from pipeline.config import Config, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,13 +31,19 @@ def commands(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_a_page_runs(
-    page: Path, loraql: Callable[..., str], tiny_recipes: None, recipe: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    loraql: Callable[..., str],
+    tiny_model: Path,
+    tiny_recipes: None,
+    recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from data import spider
 
     small_spider(Path("unzipped"))
     shutil.make_archive("spider_data", "zip", "unzipped")
     monkeypatch.setattr(spider, "ARCHIVE", Path("spider_data.zip").resolve().as_uri())
+    monkeypatch.setattr(base, "_embedded", lambda: tiny_model)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     loraql("run", "sample")
     if page.name != "spider.md":
@@ -45,6 +53,7 @@ def test_every_command_of_a_page_runs(
         "".join(f"{item['query']}\t{item['db_id']}\n" for item in questions), encoding="utf-8"
     )
     Path("predicted.sql").write_text("".join(f"{item['query']}\n" for item in questions), encoding="utf-8")
+    write_own_data()
     for command in commands(page):
         words = shlex.split(command)
         program = Path(words[0]).name
@@ -54,6 +63,18 @@ def test_every_command_of_a_page_runs(
             assert f"\n{words[1]}:" in makefile, command
         else:
             assert program in {"python3", "pip", "docker"}, command
+
+
+def write_own_data() -> None:
+    """The files that the page on own data imports: the sample's shop, its pairs, a meaning."""
+    shutil.copyfile("data/raw/sample/database/shop/shop.sqlite", "shop.sqlite")
+    entries = json.loads(Path("data/raw/sample/train.json").read_text(encoding="utf-8"))
+    pairs = [(entry["question"], entry["query"]) for entry in entries if entry["db_id"] == "shop"]
+    for name, header in (("pairs.csv", ("question", "sql")), ("german.csv", ("Frage", "Abfrage"))):
+        with Path(name).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *pairs])
+    meaning = "table,column,description,unit,values\nproduct,price,what a customer pays for one,EUR,\n"
+    Path("meanings.csv").write_text(meaning, encoding="utf-8")
 
 
 def test_every_command_is_documented() -> None:

@@ -14,8 +14,8 @@ import yaml
 from conftest import small_spider
 
 from data import embedded
+from data.imports.servers import ServerCopy
 from data.meanings import Meaning, meanings_file, read_meanings
-from data.servers import ServerCopy
 from pipeline import import_sources
 from pipeline.config import load_config
 from pipeline.download import download_stage

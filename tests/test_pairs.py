@@ -13,8 +13,8 @@ import pyarrow.parquet
 import pytest
 
 from data.errors import UserError
-from data.pairs import Pair, read_pairs
-from data.rows import split_source
+from data.imports.pairs import Pair, read_pairs
+from data.imports.rows import split_source
 
 ROWS = [
     {"question": "How many cats?", "query": "SELECT count(*) FROM cat;", "db_id": "zoo", "split": "train"},

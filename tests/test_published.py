@@ -11,7 +11,7 @@ import pytest
 from conftest import small_spider
 
 from data.errors import UserError
-from data.published import LAYOUTS, read_published
+from data.imports.published import LAYOUTS, read_published
 
 
 def write(path: Path, content: Any) -> Path:

@@ -143,8 +143,8 @@ def test_asking_shows_the_very_prompt_that_was_scored(prepared: Path, loraql: Lo
     settings += ["prompt.samples=2", "prompt.matches=true", "prompt.max_length=600"]
     loraql("render", prepared, *settings)
     config = load_config(str(prepared), settings)
-    write_bundle(config, Path("."))
-    bundle = read_bundle(Path("."))
+    write_bundle(config, Path())
+    bundle = read_bundle(Path())
     tokenizer = load_tokenizer(Path(config.model.base))
     scored = lines("dev")
     assert any(line["dropped"] for line in scored)

@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from data import servers
-from data.databases import import_databases
-from data.dialects import Dialect, transpile_query
 from data.errors import UsageError, UserError
+from data.imports import servers
+from data.imports.databases import import_databases
+from data.imports.dialects import Dialect, transpile_query
+from data.imports.servers import ServerCopy, copy_server
 from data.meanings import Meaning
 from data.schema import ForeignKey, Table, read_sqlite
-from data.servers import ServerCopy, copy_server
 
 PASSWORD = "s3cr:t/@%?"
 IN_URL = "s3cr%3At%2F%40%25%3F"
@@ -304,8 +304,8 @@ def test_a_statement_that_takes_too_long_is_stopped(
 
 
 def test_the_transaction_is_read_only(postgres: tuple[Any, str]) -> None:
-    from data.catalogue import read_address
-    from data.postgres import OPTIONS, Postgres
+    from data.imports.catalogue import read_address
+    from data.imports.postgres import OPTIONS, Postgres
 
     with closing(Postgres(read_address(postgres[1], {"postgres": OPTIONS, "mysql": ()}), 5)) as server:
         assert server.query("SHOW transaction_read_only") == [("on",)]
@@ -553,8 +553,8 @@ def test_what_a_mysql_server_refuses_is_one_line_without_the_password(
 
 
 def test_a_mysql_statement_that_takes_too_long_is_stopped_and_nothing_can_be_written(mysql: tuple[Any, str]) -> None:
-    from data.catalogue import read_address
-    from data.mysql import OPTIONS, MySQL
+    from data.imports.catalogue import read_address
+    from data.imports.mysql import OPTIONS, MySQL
 
     with closing(MySQL(read_address(mysql[1], {"mysql": OPTIONS, "postgres": ()}), 0.2)) as server:
         with pytest.raises(server.failures, match="max_statement_time"):

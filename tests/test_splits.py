@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from data.errors import UsageError, UserError
-from data.pairs import Pair
+from data.imports.pairs import Pair
 from pipeline.splits import parse_shares, question_groups, question_key, split_pairs, sql_key
 from prompts.skeleton import sql_skeleton
 

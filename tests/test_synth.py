@@ -16,10 +16,10 @@ from sqlglot import exp
 
 from data import embedded
 from data.errors import UsageError, UserError
-from data.grammar import draw
-from data.plan import Condition, Having, Item, Order, Plan, Ref, Step, skeleton, to_sql
-from data.profile import read_profile
 from data.schema import read_sqlite
+from data.synthetic.grammar import draw
+from data.synthetic.plan import Condition, Having, Item, Order, Plan, Ref, Step, skeleton, to_sql
+from data.synthetic.profile import read_profile
 from eval.pool import Sandbox
 from eval.query import Names
 from eval.reading import hardness

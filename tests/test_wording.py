@@ -6,14 +6,15 @@ from random import Random
 
 import pytest
 
-from data import embedded, nouns
-from data.conditions import Conditions
-from data.filters import called
-from data.grammar import draw
-from data.nouns import a, listed, plural, singular, words
-from data.plan import Condition, Item, Order, Plan, Ref, Step, literals, to_sql
-from data.profile import Profile, read_profile
-from data.wording import word, word_often
+from data import embedded
+from data.synthetic import nouns
+from data.synthetic.conditions import Conditions
+from data.synthetic.filters import called
+from data.synthetic.grammar import draw
+from data.synthetic.nouns import a, listed, plural, singular, words
+from data.synthetic.plan import Condition, Item, Order, Plan, Ref, Step, literals, to_sql
+from data.synthetic.profile import Profile, read_profile
+from data.synthetic.wording import word, word_often
 
 DRAWS = 400  # of each database
 NAMES = ("museum", "clinic", "flights", "university", "shop")

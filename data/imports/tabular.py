@@ -1,0 +1,277 @@
+"""CSV, TSV and Parquet files, each as a table of one SQLite database.
+
+Reads a file twice, a batch at a time: once for what its columns hold, once for the rows. Keys are declared
+where names and values agree on them, as schemas of such files say nothing of keys and prompts need them.
+"""
+
+import csv
+import json
+import math
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+from data.imports.building import Key, create_table, listed, quoted, same_but_for_case
+
+TEXT_SUFFIXES = (".csv", ".tsv")
+BATCH = 1_000
+MAX_COLUMNS = 2_000  # SQLite's own limit
+MAX_NAME = 200
+# A number with a leading zero or a plus is a code or a telephone number.
+INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
+REAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+NARROW, WIDER, WIDEST = "INTEGER", "REAL", "TEXT"
+
+Cell = int | float | str | bytes | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One table as it was read: names and types of its columns; the keys found later."""
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    primary_key: str = ""
+    keys: tuple[Key, ...] = field(default=())
+
+
+def load_tables(paths: Sequence[Path], connection: sqlite3.Connection, scratch: Path) -> tuple[str, ...]:
+    """Fills an empty database with a table a file; notes on the keys that were inferred.
+
+    `scratch` is a file that may be written while this runs. Raises UserError naming file and row.
+    """
+    names = [path.stem for path in paths]
+    clash = same_but_for_case(names)
+    if clash:
+        raise UserError(f"{paths[0].parent}: several files would be the table {clash[0]}; rename all but one")
+    connection.execute("ATTACH ? AS scratch", (str(scratch),))
+    connection.execute("PRAGMA scratch.journal_mode = OFF")
+    connection.execute("PRAGMA scratch.synchronous = OFF")
+    try:
+        tables = [_load(path, connection) for path in paths]
+        tables = [replace(table, primary_key=_primary_key(table, connection)) for table in tables]
+        tables = [replace(table, keys=_foreign_keys(table, tables, connection)) for table in tables]
+        for table in tables:
+            primary_key = (table.primary_key,) if table.primary_key else ()
+            connection.execute("BEGIN")
+            connection.execute(create_table(table.name, table.columns, primary_key, keys=table.keys))
+            rows = f"SELECT * FROM scratch.{quoted(table.name)} ORDER BY rowid"
+            connection.execute(f"INSERT INTO main.{quoted(table.name)} {rows}")
+            connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("DETACH scratch")
+    return tuple(note for table in tables for note in _notes(table))
+
+
+def _notes(table: Loaded) -> Iterator[str]:
+    if table.primary_key:
+        yield f"{table.name}: primary key {table.primary_key} (inferred)"
+    for key in table.keys:
+        yield f"{table.name}: foreign key {key.columns[0]} -> {key.parent}.{key.parent_columns[0]} (inferred)"
+
+
+def _load(path: Path, connection: sqlite3.Connection) -> Loaded:
+    """One file into a table of the scratch database."""
+    name = path.stem
+    if not name.isprintable() or len(name) > MAX_NAME or name.lower().startswith("sqlite_"):
+        raise UserError(f"{path}: its name cannot be a table's; rename the file")
+    columns = _parquet_columns(path) if path.suffix.lower() == ".parquet" else _text_columns(path)
+    _check_names(path, [column for column, _ in columns])
+    rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _text_rows(path, columns)
+    connection.execute("BEGIN")
+    connection.execute(create_table(name, columns).replace("CREATE TABLE ", "CREATE TABLE scratch.", 1))
+    places = ", ".join("?" * len(columns))
+    try:
+        while batch := list(islice(rows, BATCH)):
+            connection.executemany(f"INSERT INTO scratch.{quoted(name)} VALUES ({places})", batch)
+    except (sqlite3.Error, OverflowError) as error:
+        raise UserError(f"{path}: cannot be put into SQLite: {error}") from error
+    connection.execute("COMMIT")
+    return Loaded(name, columns)
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    if not names:
+        raise UserError(f"{path}: is empty; its first row must hold the names of the columns")
+    if len(names) > MAX_COLUMNS:
+        raise UserError(f"{path}: has {len(names):,} columns; SQLite takes {MAX_COLUMNS:,}")
+    for place, name in enumerate(names, start=1):
+        if not name or not name.isprintable() or len(name) > MAX_NAME:
+            raise UserError(f"{path}: column {place} has no name, or one that is no line of text; mend the first row")
+    clash = same_but_for_case(names)
+    if clash:
+        raise UserError(f"{path}: has the column {clash[0]} more than once (case aside); rename all but one")
+
+
+def _text_columns(path: Path) -> tuple[tuple[str, str], ...]:
+    """Names from the first row, types from all the others."""
+    rows = _cells(path)
+    names = [name.strip() for name in next(rows, (1, []))[1]]
+    kinds = [""] * len(names)
+    for _, row in rows:
+        for place, cell in enumerate(row):
+            if kinds[place] != WIDEST and (text := cell.strip()):
+                kinds[place] = _wider(kinds[place], text)
+    return tuple(zip(names, (kind or WIDEST for kind in kinds), strict=True))
+
+
+def _wider(kind: str, text: str) -> str:
+    """The type that takes this text as well as all before it."""
+    if kind in ("", NARROW) and INTEGER.fullmatch(text):
+        return NARROW
+    return WIDER if REAL.fullmatch(text) else WIDEST
+
+
+def _text_rows(path: Path, columns: Sequence[tuple[str, str]]) -> Iterator[tuple[Cell, ...]]:
+    reads = {NARROW: int, WIDER: float, WIDEST: str}
+    kinds = [reads[kind] for _, kind in columns]
+    rows = _cells(path)
+    next(rows)
+    for _, row in rows:
+        yield tuple(read(cell) if cell.strip() else None for read, cell in zip(kinds, row, strict=True))
+
+
+def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows with their numbers, the first being 1; empty ones are passed over."""
+    width = None
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            delimiter = _delimiter(path, file.readline(MAX_COLUMNS * MAX_NAME))
+            file.seek(0)
+            for number, row in enumerate(csv.reader(file, delimiter=delimiter, strict=True), start=1):
+                width = width or len(row)
+                if row and len(row) != width:
+                    raise UserError(f"{path}: row {number} has {len(row)} cells, the first row has {width}")
+                if row:
+                    yield number, row
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: after row {number}: not valid UTF-8; save the file as UTF-8") from error
+    except csv.Error as error:
+        raise UserError(f"{path}: row {number + 1}: {error}") from error
+
+
+def _delimiter(path: Path, first_line: str) -> str:
+    """A tab in a TSV file; in a CSV file a comma, or what stands for it where the first line has none."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return next((mark for mark in ",;\t|" if mark in first_line), ",")
+
+
+def _parquet(path: Path) -> Any:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not a Parquet file that can be read: {_first_line(error)}") from error
+
+
+def _parquet_columns(path: Path) -> tuple[tuple[str, str], ...]:
+    from pyarrow import types
+
+    def kind(arrow: Any) -> str:
+        tests = {
+            "BOOLEAN": types.is_boolean,
+            "INTEGER": types.is_integer,
+            "REAL": types.is_floating,
+            "NUMERIC": types.is_decimal,
+            "DATE": types.is_date,
+            "TIMESTAMP": types.is_timestamp,
+            "TIME": types.is_time,
+            "BLOB": lambda arrow: types.is_binary(arrow) or types.is_large_binary(arrow),
+        }
+        return next((name for name, test in tests.items() if test(arrow)), WIDEST)
+
+    with _parquet(path) as file:
+        return tuple((entry.name.strip(), kind(entry.type)) for entry in file.schema_arrow)
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[Cell, ...]]:
+    import pyarrow
+
+    number = 0
+    try:
+        with _parquet(path) as file:
+            for batch in file.iter_batches(batch_size=BATCH):
+                for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield tuple(_cell(value) for value in row)
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise UserError(f"{path}: after row {number}: cannot be read: {_first_line(error)}") from error
+
+
+def _cell(value: Any) -> Cell:
+    """A value as SQLite keeps it: dates as ISO text, lists and structures as JSON."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    if value is None or isinstance(value, str | bytes):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | timedelta):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _primary_key(table: Loaded, connection: sqlite3.Connection) -> str:
+    """`id` or the table's own name with `_id`, if its values are there and differ; else ""."""
+    names = {column.lower(): column for column, kind in table.columns if kind in (NARROW, WIDEST)}
+    wanted = ["id", *(f"{name}{end}" for name in _singulars(table.name) for end in ("_id", "id"))]
+    for column in (names[name] for name in wanted if name in names):
+        name = quoted(column)
+        query = f"SELECT count(*), count({name}), count(DISTINCT {name}) FROM scratch.{quoted(table.name)}"
+        rows, filled, different = connection.execute(query).fetchone()
+        if rows and rows == filled == different:
+            return column
+    return ""
+
+
+def _foreign_keys(table: Loaded, tables: Sequence[Loaded], connection: sqlite3.Connection) -> tuple[Key, ...]:
+    """Columns named after exactly one other table's key, all of whose values are in that key."""
+    found = []
+    for column, kind in table.columns:
+        match = re.fullmatch(r"(.+)_id", column, re.IGNORECASE) or re.fullmatch(r"(.*[a-z])I[dD]", column)
+        meant = [
+            other
+            for other in tables
+            if match and other is not table and other.primary_key and match[1].lower() in _singulars(other.name)
+        ]
+        if len(meant) != 1 or kind != dict(meant[0].columns)[meant[0].primary_key]:
+            continue
+        parent, name = meant[0], quoted(column)
+        query = (
+            f"SELECT count({name}), count(CASE WHEN {name} IN (SELECT {listed([parent.primary_key])}"
+            f" FROM scratch.{quoted(parent.name)}) THEN 1 END) FROM scratch.{quoted(table.name)}"
+        )
+        filled, known = connection.execute(query).fetchone()
+        if filled and filled == known:
+            found.append(Key((column,), parent.name, (parent.primary_key,)))
+    return tuple(found)
+
+
+def _singulars(name: str) -> list[str]:
+    """A table's name, and what one of its rows may be called: cities -> city, boxes -> box."""
+    name = name.lower()
+    ends = [("ies", "y"), ("es", ""), ("s", "")]
+    return [name, *(name.removesuffix(end) + other for end, other in ends if name.endswith(end) and len(name) > 3)]

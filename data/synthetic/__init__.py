@@ -1,0 +1,1 @@
+"""Queries sampled from a schema, and the questions that ask for them."""
