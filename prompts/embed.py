@@ -127,9 +127,9 @@ class Embedder:
 
     @cached_property
     def _model(self) -> Any:
+        folder = str(self.folder)  # first: the import takes seconds
         if find_spec("sentence_transformers") is None:
             raise UserError(f"embeddings need the package sentence-transformers: {INSTALL}")
-        folder = str(self.folder)  # first: the import takes seconds
         warnings.filterwarnings("ignore", module=r"(transformers|sentence_transformers|torch)\b")
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         with contextlib.redirect_stderr(io.StringIO()):  # a progress bar while weights are read

@@ -16,7 +16,7 @@ def test_every_recipe_loads(recipe: str, quick: bool) -> None:
 
 
 def test_the_shipped_recipes_are_there() -> None:
-    assert recipe_names() == ["sample", "spider-qwen2.5-coder-7b", "spider-smollm2"]
+    assert recipe_names() == ["sample", "spider-qwen2.5-coder-7b", "spider-smollm2", "spider-smollm2-shots"]
 
 
 def test_overrides_and_seed_reach_the_config() -> None:

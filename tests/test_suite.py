@@ -297,7 +297,7 @@ def test_a_missing_database_is_left_out(sample: Path, tmp_path: Path, capsys: py
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"split": "nosuch"}, "--split nosuch.*train, dev, test"),
+        ({"split": "nosuch"}, "--split nosuch.*train, select, dev, test"),
         ({"databases": ["nosuch"]}, "--databases nosuch.*museum"),
         ({"most": 0}, "--most 0"),
         ({"out": "database"}, "--out .*give another folder"),
