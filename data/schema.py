@@ -15,6 +15,11 @@ from urllib.parse import quote
 from data.errors import UserError
 
 SQLITE_HEADER = b"SQLite format 3\x00"
+# In the order of the file, without those in which virtual tables keep their parts.
+TABLES = """
+SELECT name FROM sqlite_master WHERE type = 'table'
+AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow') ORDER BY rowid
+"""
 Read = TypeVar("Read")
 
 
@@ -121,11 +126,7 @@ def read_sqlite(path: Path, db_id: str | None = None) -> Schema:
     try:
         connection = open_read_only(path)
         try:
-            names = [
-                name
-                for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
-                if not name.lower().startswith("sqlite_")
-            ]
+            names = [name for (name,) in connection.execute(TABLES) if not name.lower().startswith("sqlite_")]
             tables = _add_foreign_keys(connection, [_read_table(connection, name) for name in names])
         finally:
             connection.close()

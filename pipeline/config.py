@@ -231,7 +231,7 @@ def _validate(values: dict[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"{origin}: {_explain(error)}") from error
+        raise UsageError(f"{origin}: {explain(error)}") from error
 
 
 def _read_recipe(recipe: str) -> tuple[dict[str, Any], str]:
@@ -281,8 +281,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise UsageError(f"{override!r}: the value is not valid YAML") from error
 
 
-def _explain(error: ValidationError) -> str:
-    """pydantic's first complaint as one line."""
+def explain(error: ValidationError) -> str:
+    """pydantic's first complaint as one line, with the setting that it is about."""
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     key, given = ".".join(path), first.get("input")

@@ -13,7 +13,7 @@ from typing import Any
 from data.examples import Example
 from data.meanings import describe_columns
 from data.spider import Schemas, database_path
-from pipeline.bundle import config_style, make_embedder
+from pipeline.bundle import make_embedder, prompt_style
 from pipeline.config import Config
 from pipeline.model import encode_prompts, wrap_prompt
 from pipeline.stage import cache_folder
@@ -46,13 +46,13 @@ class Prompter:
         self.max_length = settings.max_length
         self._settings, self._seed = settings, config.seed
         self._root, self._schemas = config.data.root, Schemas(config.data.root)
-        self._composer = Composer(config_style(config), settings.view)
+        self._composer = Composer(prompt_style(settings), settings.view)
         self._tokenizer = tokenizer
         self._databases: OrderedDict[tuple[str, str], Database] = OrderedDict()
         self._contexts: dict[str, str] = {}
         self._choose = None
         if settings.shots:
-            embedder = make_embedder(settings.choice, settings.embedder)
+            embedder = make_embedder(settings)
             embed = embedder.embed if embedder else None
             self._choose = make_chooser(settings.choice, pool, config.seed, settings.same_database, embed, asked)
 

@@ -16,12 +16,12 @@ from typing import Any
 from data.errors import UserError
 from data.examples import SYNTHETIC, UNVERIFIED_GOLD, USABLE_GOLD, Example, read_csv
 from pipeline.base import base_identity, fetch_base
-from pipeline.bundle import POOL, config_style, make_embedder
+from pipeline.bundle import POOL, make_embedder, prompt_style
 from pipeline.config import Config
 from pipeline.console import progress, say, table
 from pipeline.model import encode_completions, encode_prompts, load_tokenizer, quiet_libraries
 from pipeline.prompter import Prompted, Prompter
-from pipeline.stage import BASE_MODEL, Stage, digest_bytes, digest_files, read_jsonl, write_json
+from pipeline.stage import BASE_MODEL, EMBEDDER, Stage, digest_bytes, digest_files, read_jsonl, write_json
 from prompts.compose import DROPS
 from prompts.link import digest as linker_digest
 
@@ -30,14 +30,14 @@ BATCH = 512
 
 def _inputs(config: Config) -> dict[str, str]:
     processed = config.data.root / "processed"
-    style, settings = config_style(config), config.prompt
-    embedder = make_embedder(settings.choice, settings.embedder) if settings.shots else None
+    settings = config.prompt
+    embedder = make_embedder(settings)
     return {
-        **({"the embedder": embedder.identity} if embedder else {}),
+        **({EMBEDDER: embedder.identity} if embedder else {}),
         **({"the linker": linker_digest()} if settings.linking else {}),
         **(digest_files(*sorted(config.data.root.glob("*database/*/*.columns.csv"))) if settings.meanings else {}),
         **digest_files(*(processed / f"{split}.csv" for split in ("train", "select", "dev"))),
-        "the prompt template": digest_bytes(style.template.encode()),
+        "the prompt template": digest_bytes(prompt_style(settings).template.encode()),
         BASE_MODEL: base_identity(config.model),
     }
 

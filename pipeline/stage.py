@@ -30,7 +30,9 @@ from pipeline.console import say
 
 MANIFEST = "manifest.json"
 PARTIAL_KEY = "partial.json"
-BASE_MODEL = "the base model"  # among a stage's inputs
+# Among a stage's inputs: models, which may be of the hub.
+BASE_MODEL = "the base model"
+EMBEDDER = "the embedder"
 FULL_DISK_BYTES = 2**20
 PACKAGES = ("loraql", "torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "sqlglot")
 
@@ -139,7 +141,8 @@ def run_stage(stage: Stage, config: Config, *, force: bool = False, resume: bool
             if path.is_file() and path.name not in (PARTIAL_KEY, MANIFEST)
         }
         # What a model of the hub is, is known once it has been fetched; all else counts as it was at the start.
-        made_from["inputs"] |= {key: value for key, value in stage.inputs(config).items() if key == BASE_MODEL}
+        inputs = stage.inputs(config)
+        made_from["inputs"] |= {key: inputs[key] for key in (BASE_MODEL, EMBEDDER) if key in inputs}
         provenance = _provenance(config, seconds)
         write_json(
             partial / MANIFEST,

@@ -58,9 +58,18 @@ class Embedder:
             raise UserError(f"{folder}: holds weights that are not .safetensors files; take another model")
         return folder
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """A digest of all that the vectors depend on: weights, tokenizer, settings."""
+        """What the model is, without fetching it: a digest, or the name of one that is not here yet."""
+        if self._name == PACKAGED:
+            return f"{PACKAGED} sha256:{PACKAGED_SHA256}"
+        if not Path(self._name).is_dir() and _snapshot(self._name, here=True) is None:
+            return self._name
+        return f"sha256:{self._digest}"
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of all that the vectors depend on: weights, tokenizer, settings."""
         total = hashlib.sha256()
         for path in sorted(path for path in self.folder.rglob("*") if path.is_file()):
             if path.suffix in (".safetensors", ".json", ".txt", ".model"):
@@ -86,7 +95,7 @@ class Embedder:
 
     @cached_property
     def _file(self) -> Path | None:
-        return self._cache / f"{self.identity[:32]}.npz" if self._cache else None
+        return self._cache / f"{self._digest[:32]}.npz" if self._cache else None
 
     @cached_property
     def _known(self) -> dict[bytes, Vectors]:
@@ -162,18 +171,33 @@ def _packaged() -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    def snapshot(here: bool) -> Path:
-        return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, local_files_only=here))
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        with contextlib.suppress(LocalEntryNotFoundError):
-            return snapshot(here=True)
-        return snapshot(here=False)
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"embedding model {name!r}: neither {PACKAGED!r}, a local folder, nor a model that the hub gives: {reason}"
-        ) from error
+        folder = _snapshot(name, here=True) or _snapshot(name, here=False)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise _no_model(name, error) from error
+    assert folder is not None
+    return folder
+
+
+def _snapshot(name: str, here: bool) -> Path | None:
+    """The model's folder in the hub's cache; fetched if it is not `here`."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, local_files_only=here))
+    except HFValidationError as error:
+        raise _no_model(name, error) from error
+    except LocalEntryNotFoundError:
+        if here:
+            return None
+        raise
+
+
+def _no_model(name: str, error: Exception) -> UserError:
+    reason = str(error).strip().splitlines()[0]
+    return UserError(
+        f"embedding model {name!r}: neither {PACKAGED!r}, a local folder, nor a model that the hub gives: {reason}"
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from data.errors import UserError
 from data.schema import read_sqlite
 from data.spider import database_path
 from pipeline.bundle import read_bundle, write_bundle
@@ -167,6 +168,28 @@ def test_asking_shows_the_very_prompt_that_was_scored(prepared: Path, loraql: Lo
             lambda text: len(encode_prompts(tokenizer, [wrap_prompt(tokenizer, text)])[0]),
         )
         assert wrap_prompt(tokenizer, text) == line["prompt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("loraql.json", lambda text: "{}", "loraql.json: prompt: must be given"),
+        ("loraql.json", lambda text: text.replace('"shots": 1', '"shots": "many"'), "prompt.shots: 'many' was given"),
+        ("loraql.json", lambda text: text.replace('"shots": 1', '"schots": 1'), "schots.*did you mean 'shots'"),
+        ("loraql.json", lambda text: text[:40], "loraql.json: damaged"),
+        ("shots.jsonl", lambda text: '{"id": 1}', r"shots.jsonl: 0.id: 1 was given"),
+        ("shots.jsonl", lambda text: text[:40], "shots.jsonl: line 1 is not JSON"),
+    ],
+)
+def test_a_damaged_bundle_is_one_line(
+    prepared: Path, loraql: Loraql, name: str, damage: Callable[[str], str], message: str
+) -> None:
+    loraql("render", prepared, "prompt.shots=1")
+    write_bundle(load_config(str(prepared), ["prompt.shots=1"]), Path())
+    Path(name).write_text(damage(Path(name).read_text(encoding="utf-8")), encoding="utf-8")
+    with pytest.raises(UserError, match=message) as caught:
+        read_bundle(Path())
+    assert "\n" not in str(caught.value)
 
 
 def test_changed_meanings_wake_render(prepared: Path, loraql: Loraql) -> None:

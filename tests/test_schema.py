@@ -88,6 +88,12 @@ def test_sqlite_s_own_tables_and_views_are_skipped(tmp_path: Path) -> None:
     assert [table.name for table in schema.tables] == ["t"]
 
 
+def test_the_parts_of_virtual_tables_are_skipped(tmp_path: Path) -> None:
+    schema = read(tmp_path, "CREATE TABLE page (id INT); CREATE VIRTUAL TABLE words USING fts5(title, body);")
+    assert [table.name for table in schema.tables] == ["page", "words"]
+    assert [column.name for column in schema.tables[1].columns] == ["title", "body"]
+
+
 def test_a_database_without_tables_is_an_empty_schema(tmp_path: Path) -> None:
     assert read(tmp_path, "PRAGMA user_version = 1").tables == ()
 

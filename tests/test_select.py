@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import shutil
 import zlib
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from data.errors import UserError
 from data.examples import Example
 from prompts import embed as embed_module
 from prompts import select
-from prompts.embed import PACKAGED, Embedder, Vectors
+from prompts.embed import PACKAGED, PACKAGED_SHA256, Embedder, Vectors
 from prompts.select import Choice, make_chooser
 
 CHOICES: tuple[Choice, ...] = ("random", "keyword", "vector", "skeleton")
@@ -232,6 +234,24 @@ def test_a_missing_package_is_told_with_the_way_to_get_it(folder: Path, monkeypa
     for model in (PACKAGED, str(folder)):
         with pytest.raises(UserError, match=r'pip install "loraql\[vector\]"'):
             Embedder(model).embed(["a"])
+
+
+def test_what_a_model_is_is_told_without_fetching_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    def snapshot(name: str, local_files_only: bool, **_: object) -> str:
+        assert local_files_only, "the hub was asked"
+        if not (tmp_path / "hub").exists():
+            raise LocalEntryNotFoundError("not in the cache")
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    assert Embedder("some/model").identity == "some/model"
+    assert Embedder(PACKAGED).identity == f"{PACKAGED} sha256:{PACKAGED_SHA256}"
+    shutil.copytree(folder, tmp_path / "hub")
+    assert Embedder("some/model").identity == Embedder(str(folder)).identity != "some/model"
 
 
 def test_a_name_that_is_no_model_is_one_line() -> None:
