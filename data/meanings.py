@@ -28,6 +28,7 @@ MAX_CHARACTERS = 1_000
 CLIPPED = 200  # for what was not written for prompts
 SHOWN_VALUES = 20
 MAX_STATEMENT = 1_000_000
+VALUE = re.compile(r"((?:\\[\\|]|[^|])*)(?:\||$)")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def write_meanings(meanings: Iterable[Meaning], path: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for meaning in meanings:
-        values = "|".join(value.replace("|", r"\|") for value in meaning.values)
+        values = "|".join(re.sub(r"[\\|]", r"\\\g<0>", value) for value in meaning.values)
         writer.writerow([meaning.table, meaning.column, meaning.description, meaning.unit, values])
     partial = path.with_name(f"{path.name}.partial")
     partial.write_text(text.getvalue(), encoding="utf-8")
@@ -252,7 +253,7 @@ def _meaning(where: str, entry: Mapping[str, Any]) -> Meaning:
     if not table or not column:
         raise UserError(f"{where} has no {'column' if table else 'table'}")
     if isinstance(given, str):  # a bar separates, one after a backslash does not
-        listed = [part.replace(r"\|", "|") for part in re.split(r"(?<!\\)\|", given)]
+        listed = [re.sub(r"\\([\\|])", r"\1", part[1]) for part in VALUE.finditer(given)]
     values = tuple(filter(None, map(one_line, listed)))
     if any(len(text) > MAX_CHARACTERS for text in (table, column, description, unit, *values)):
         raise UserError(f"{where} holds a text of more than {MAX_CHARACTERS:,} characters; make it shorter")

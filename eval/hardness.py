@@ -3,12 +3,15 @@
 Counts in a parsed `Query`, of the outermost SELECT alone. "unknown" is for texts that cannot be parsed.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from eval.query import Query, clauses_of, conditions_of, connectors_of
 
 Hardness = Literal["easy", "medium", "hard", "extra", "unknown"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra", "unknown")
+# How many of the 8,659 training questions of Spider (train_spider.json and train_others.json) are of each class.
+SPIDER_TRAINING: Mapping[Hardness, int] = {"easy": 1983, "medium": 2999, "hard": 1921, "extra": 1756}
 
 
 def classify(query: Query) -> Hardness:

@@ -39,7 +39,7 @@ def _note_interrupt(code: int) -> int:
     if code != INTERRUPTED:
         return code
     again = shlex.join(["loraql", *(word for word in sys.argv[1:] if word not in ("--force", "--no-resume"))])
-    if {"score", "compare", "ask"} & set(sys.argv[1:2]):
+    if {"score", "compare", "ask", "import", "synth"} & set(sys.argv[1:2]):
         return _fail(f"interrupted; nothing was written; start again with: {again}", code)
     return _fail(f"interrupted; what is finished and the half-done part are kept; go on with: {again}", code)
 

@@ -6,9 +6,11 @@ Writes text alone, so that it can carry comments; a recipe that is there already
 import math
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 
 from jinja2 import Environment, StrictUndefined
 
+from data.meanings import one_line
 from pipeline.base import EMBEDDED
 from pipeline.checkup.facts import Checkup
 from pipeline.splits import DEV, SELECT, TRAIN
@@ -37,8 +39,8 @@ def write_recipe(checkup: Checkup, base: str, database: Path, question: str, pat
         train=checkup.splits[TRAIN],
         select=checkup.splits[SELECT],
         dev=checkup.splits[DEV],
-        database=database,
-        question=" ".join(question.split()).replace('"', "'"),
+        database=quote(str(database)),
+        question=quote(one_line(question)),
         max_length=min(next((size for size in LENGTHS if size >= longest), LENGTHS[-1]), limit),
         longest=longest,
         base=_yaml(base),

@@ -101,10 +101,12 @@ def lay_out(source: Source, database: str | None, rows: int, folder: Path) -> La
 
 
 def _from_server(url: str, rows: int, target: Path) -> Laid:
+    name = unquote(urlsplit(url).path.removeprefix("/"))
+    if not name:
+        raise UsageError("--db: the URL names no database, as postgresql://me@localhost/shop does")
+    path = database_file(target, name)
     fresh = target / "server.sqlite"
     copy = copy_server(url, fresh, rows)
-    name = unquote(urlsplit(url).path.removeprefix("/"))
-    path = database_file(target, name)
     path.parent.mkdir(parents=True)
     fresh.rename(path)
     notes = [*copy.notes, *([] if rows else ["no rows are copied: without --rows every query returns nothing"])]

@@ -7,12 +7,12 @@ a check-up of all of it. Whole or not at all: the folder takes its name when eve
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from shutil import rmtree
 from typing import Any, get_args
 
 from data.errors import UsageError, UserError
@@ -127,15 +127,14 @@ def _is_import(root: Path) -> bool:
 def _import(source: Source, options: ImportOptions, folder: Path) -> Checkup:
     """Fills the folder; on any error nothing of it stays."""
     with ExitStack() as undo:
-        undo.callback(rmtree, folder, ignore_errors=True)
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
         laid = lay_out(source, options.database, options.rows, folder)
         notes = [*source.notes, *laid.notes, *write_all_meanings(laid, source, options.meanings)]
-        left_out: LeftOut = []
-        pairs = _about_databases(source, laid, folder, left_out)
-        pairs = _in_sqlite(pairs, options.dialect, laid, left_out)
+        pairs, without_database = _about_databases(source, laid, folder)
+        pairs, untranslated = _in_sqlite(pairs, options.dialect, laid)
         missing = {str(pair.db_id) for pair in pairs} - set(laid.files)
         division = split_pairs(pairs, options.shares, options.seed, missing)
-        left_out += division.left_out
+        left_out = [*without_database, *untranslated, *division.left_out]
         _write(division, laid, folder)
         _show(division)
         notes += [*division.notes, *_told(left_out)]
@@ -149,7 +148,7 @@ def _import(source: Source, options: ImportOptions, folder: Path) -> Checkup:
     return checkup
 
 
-def _about_databases(source: Source, laid: Laid, folder: Path, left_out: LeftOut) -> list[Pair]:
+def _about_databases(source: Source, laid: Laid, folder: Path) -> tuple[list[Pair], LeftOut]:
     """The pairs with their databases. Where a file is missing, those stay whose schema is known otherwise."""
     names = list(laid.files)
     pairs: list[Pair] = []
@@ -167,16 +166,16 @@ def _about_databases(source: Source, laid: Laid, folder: Path, left_out: LeftOut
             f"({', '.join(names[:SHOWN])}); name the files as the pairs name their databases"
         )
     known = copy_tables(source, asked, folder) | set(names)
-    left_out += [(pair, f"no database {pair.db_id}") for pair in pairs if pair.db_id not in known]
-    return [pair for pair in pairs if pair.db_id in known]
+    left_out = [(pair, f"no database {pair.db_id}") for pair in pairs if pair.db_id not in known]
+    return [pair for pair in pairs if pair.db_id in known], left_out
 
 
-def _in_sqlite(pairs: Sequence[Pair], dialect: str | None, laid: Laid, left_out: LeftOut) -> list[Pair]:
+def _in_sqlite(pairs: list[Pair], dialect: str | None, laid: Laid) -> tuple[list[Pair], LeftOut]:
     """The pairs in SQLite's words; what cannot be said in them is left out."""
     chosen = next((known for known in get_args(Dialect) if known == (dialect or laid.dialect)), None)
     if chosen is None:
-        return list(pairs)
-    kept: list[Pair] = []
+        return pairs, []
+    kept, left_out = list[Pair](), LeftOut()
     for pair in pairs:
         made = transpile_query(pair.query, chosen, laid.schema)
         if made.query:
@@ -186,7 +185,7 @@ def _in_sqlite(pairs: Sequence[Pair], dialect: str | None, laid: Laid, left_out:
     if not kept:
         pair, reason = left_out[-1]
         raise UserError(f"{pair.place}: {reason}; no pair is left (is --dialect {chosen} what they are written in?)")
-    return kept
+    return kept, left_out
 
 
 def _write(division: Division, laid: Laid, folder: Path) -> None:
@@ -202,7 +201,10 @@ def _write(division: Division, laid: Laid, folder: Path) -> None:
         target = folder / DATABASE_FOLDERS[TEST] / db_id
         target.mkdir(parents=True)
         for path in laid.files[db_id].parent.iterdir():
-            os.link(path, target / path.name)
+            try:
+                os.link(path, target / path.name)
+            except OSError:  # a file system without links
+                shutil.copyfile(path, target / path.name)
 
 
 def _summary(division: Division, checkup: Checkup, left_out: LeftOut) -> dict[str, Any]:

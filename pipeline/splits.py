@@ -72,6 +72,12 @@ def split_pairs(
             f"all {len(pairs)} pairs are synthetic, and no score on those tells how people's questions are answered; "
             "add pairs that people wrote, or give these to another data set as data.synthetic"
         )
+    about = {str(pair.db_id) for pair in written if pair.split in (TRAIN, None)}
+    if about and about <= set(missing):
+        raise UserError(
+            f"no pair to train on is about a database that is there: {sorted(about)[0]} is missing"
+            f"{f', and so are {len(about) - 1} more' if len(about) > 1 else ''}"
+        )
     division = _given(written, shares, seed, missing)
     if division is None:
         named = sorted({pair.split for pair in written if pair.split})

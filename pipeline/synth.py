@@ -19,7 +19,7 @@ from data.synthetic.grammar import draw
 from data.synthetic.plan import Plan, literals, skeleton, to_sql
 from data.synthetic.profile import Profile, read_profile
 from data.synthetic.wording import word_often
-from eval.hardness import Hardness
+from eval.hardness import SPIDER_TRAINING, Hardness
 from eval.pool import Sandbox
 from eval.query import Names
 from eval.reading import hardness
@@ -29,8 +29,6 @@ from pipeline.console import Advance, progress, say, table
 from pipeline.reword import reword_all
 
 LEVELS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
-# The shares of the 7,000 training questions in Spider's train_spider.json (24.2, 39.7, 20.9 and 15.3%), rounded.
-SPIDER_MIX: Mapping[Hardness, int] = {"easy": 24, "medium": 40, "hard": 21, "extra": 15}
 # What one query may use; a result of more rows than this is not what a question asks for.
 LIMITS = Limits(seconds=2.0, cpu_seconds=2.0, rows=1_000)
 ROUND = 128  # queries that are run before the next are drawn: not by workers, so that these change nothing
@@ -41,7 +39,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Pair:
+class SyntheticPair:
     """One line of the file."""
 
     question: str
@@ -88,7 +86,7 @@ def synth(
     """
     if count < 1 or wordings < 1:
         raise UsageError(f"--n {count}, --wordings {wordings}: give 1 or more")
-    shares = {level: (mix or SPIDER_MIX).get(level, 0) for level in LEVELS}
+    shares = {level: (mix or SPIDER_TRAINING).get(level, 0) for level in LEVELS}
     profile = read_profile(database)
     out = out or Path(f"{profile.db_id}-synthetic.jsonl")
     _require_own(out)
@@ -129,11 +127,13 @@ class _Maker:
         self.tried = 0
         self.literals: dict[str, list[str]] = {}  # of each question, as it has them
 
-    def make(self, wanted: dict[Hardness, int], shares: Mapping[Hardness, int], advance: Advance) -> list[Pair]:
+    def make(
+        self, wanted: dict[Hardness, int], shares: Mapping[Hardness, int], advance: Advance
+    ) -> list[SyntheticPair]:
         """The pairs, as they were found. What a used-up level still wants goes to the others."""
         made: Counter[Hardness] = Counter()
         dry: Counter[Hardness] = Counter()
-        pairs: list[Pair] = []
+        pairs: list[SyntheticPair] = []
         most = max(2, round(SHARE_OF_SKELETON * sum(wanted.values())))
         while open_levels := {level for level in wanted if made[level] < wanted[level]}:
             before = made.copy()
@@ -148,7 +148,7 @@ class _Maker:
             _pass_on(wanted, made, {level: share for level, share in shares.items() if dry[level] < DRY_ROUNDS})
         return pairs
 
-    def _round(self, levels: Collection[Hardness], most: int) -> Iterator[Pair]:
+    def _round(self, levels: Collection[Hardness], most: int) -> Iterator[SyntheticPair]:
         """The pairs that one round of draws gives, of these levels; no skeleton more than `most` times."""
         drawn: list[tuple[Plan, Hardness]] = []
         for _ in range(ROUND * DRAWS):
@@ -175,7 +175,7 @@ class _Maker:
             for text in texts:
                 self._questions.add(text)
                 self.literals[text] = [str(value) for value in literals(plan)]
-                yield Pair(text, to_sql(plan), self._profile.db_id, level)
+                yield SyntheticPair(text, to_sql(plan), self._profile.db_id, level)
 
 
 def _pass_on(wanted: dict[Hardness, int], made: Mapping[Hardness, int], alive: Mapping[Hardness, int]) -> None:
@@ -203,7 +203,7 @@ def _require_own(out: Path) -> None:
             raise UserError(f"{out}: line {place} is not a synthetic pair; move the file away or give another --out")
 
 
-def _reworded(pairs: Sequence[Pair], needed: Mapping[str, Sequence[str]], model: str) -> list[Pair]:
+def _reworded(pairs: Sequence[SyntheticPair], needed: Mapping[str, Sequence[str]], model: str) -> list[SyntheticPair]:
     """The pairs with other questions where the model gave good ones; no question twice."""
     taken = {pair.question for pair in pairs}
     done = []
@@ -217,7 +217,7 @@ def _reworded(pairs: Sequence[Pair], needed: Mapping[str, Sequence[str]], model:
     return done
 
 
-def _write(out: Path, pairs: Sequence[Pair]) -> None:
+def _write(out: Path, pairs: Sequence[SyntheticPair]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     lines = "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
@@ -225,7 +225,9 @@ def _write(out: Path, pairs: Sequence[Pair]) -> None:
     partial.replace(out)
 
 
-def _show(pairs: Sequence[Pair], count: int, wanted: Mapping[Hardness, int], maker: _Maker, rewording: bool) -> None:
+def _show(
+    pairs: Sequence[SyntheticPair], count: int, wanted: Mapping[Hardness, int], maker: _Maker, rewording: bool
+) -> None:
     made = Counter(pair.hardness for pair in pairs)
     rows: list[list[object]] = [[level, wanted[level], made[level]] for level in LEVELS]
     table("Synthetic pairs", ["hardness", "asked for", "made"], [*rows, ["all", count, len(pairs)]])

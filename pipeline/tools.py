@@ -54,6 +54,9 @@ def import_pairs(
         str | None, typer.Option(help="the base model, as model.base names it, whose tokens are counted")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="write the recipe anew though it is there")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="processes that run SQL; one for each core if not given")
+    ] = None,
 ) -> None:
     """Make a data set of your own pairs and database, check it, write its recipe."""
     from pipeline import importing as verb
@@ -74,6 +77,7 @@ def import_pairs(
             seed=seed,
             base=base or EMBEDDED,
             force=force,
+            workers=workers,
         )
     )
 
@@ -170,7 +174,7 @@ def suite(
         str, typer.Argument(help="a data set under data/raw, or a folder in Spider's layout", metavar="DATASET")
     ],
     databases: Annotated[str | None, typer.Option(help="only these, as pets_1,world_1")] = None,
-    split: Annotated[str, typer.Option(help="train, dev or test")] = "dev",
+    split: Annotated[str, typer.Option(help="train, select, dev or test")] = "dev",
     most: Annotated[int, typer.Option(min=1, help="databases in a suite, the original among them")] = 20,
     seed: Annotated[int, typer.Option(help="another seed, other rows")] = 0,
     out: Annotated[Path | None, typer.Option(help="where to write; the data set's suite/ if not given")] = None,

@@ -13,7 +13,6 @@ from data.imports.pairs import Pair
 from data.schema import read_sqlite
 from eval.pool import Sandbox
 from pipeline.checkup.check import PAGE, advise, check_up, places, show
-from pipeline.checkup.counts import SPIDER_MIX
 from pipeline.checkup.facts import Checkup, Finding, Item, Lengths
 from pipeline.checkup.golds import cuts
 from pipeline.checkup.page import histogram
@@ -226,12 +225,11 @@ def test_tables_and_columns_that_no_query_names_are_listed(check: Check) -> None
     assert any("1 table is never asked about" in action and "music.label" in action for action in checkup.actions)
 
 
-def test_hardness_is_counted_and_spiders_mix_adds_up(check: Check) -> None:
+def test_hardness_is_counted(check: Check) -> None:
     checkup = check(
         ("Names?", "SELECT name FROM singer"), ("Count?", "SELECT country, count(*) FROM singer GROUP BY country")
     )
     assert checkup.hardness == {"easy": 1, "medium": 1, "hard": 0, "extra": 0, "unknown": 0}
-    assert sum(SPIDER_MIX.values()) == pytest.approx(1)
 
 
 def test_tokens_are_counted_against_the_base(check: Check) -> None:

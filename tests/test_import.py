@@ -192,11 +192,12 @@ def test_test_questions_find_their_databases(
 
 def test_columns_are_mapped_and_synthetic_pairs_stay_marked(shop: list[dict[str, Any]], bring: Import) -> None:
     rows = [(pair["question"], pair["query"], "no") for pair in shop]
-    rows.append(("Which towns are there?", "SELECT DISTINCT city FROM customer ORDER BY city", "yes"))
+    made = "SELECT city, min(birthday), max(birthday) FROM customer GROUP BY city HAVING count(*) > 1"
+    rows.append(("Which towns are there?", made, "yes"))
     write_csv("pairs.csv", [("Frage", "Antwort", "synthetic"), *rows])
     bring(columns=parse_columns(["question=Frage", "query=Antwort"]))
     marked = [entry for split in ("train", "select", "dev") for entry in entries(split) if "synthetic" in entry]
-    assert [entry["question"] for entry in marked] in (["Which towns are there?"], [])
+    assert [entry["question"] for entry in marked] == ["Which towns are there?"]
     assert not any("synthetic" in entry for split in ("select", "dev") for entry in entries(split))
 
 

@@ -93,7 +93,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    meanings = [STAY, Meaning("a,b", 'c"d', "é, 'x'"), Meaning("t", "c", "", values=("a|b", "c"))]
+    meanings = [STAY, Meaning("a,b", 'c"d', "é, 'x'"), Meaning("t", "c", "", values=("a|b", "c", "d\\", "e"))]
     write_meanings(meanings, tmp_path / "a.csv")
     assert read_meanings(tmp_path / "a.csv") == meanings
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

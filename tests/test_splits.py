@@ -155,6 +155,12 @@ def test_synthetic_pairs_of_a_scored_database_are_left_out() -> None:
     assert sum(item.synthetic for item in division.splits["train"]) == 4
 
 
+def test_training_pairs_of_missing_databases_alone_are_an_error() -> None:
+    given = [*many("gone", split="train"), pair("D?", "SELECT 2", db_id="here", split="dev")]
+    with pytest.raises(UserError, match="no pair to train on is about a database that is there: gone is missing"):
+        split_pairs(given, missing={"gone"})
+
+
 def test_pairs_of_a_missing_database_only_train() -> None:
     pairs = [item for number in range(7) for item in many(f"db{number}")]
     gone = {"db1", "db2", "db3", "db4"}

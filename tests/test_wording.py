@@ -119,7 +119,7 @@ def test_small_words_fit() -> None:
 def test_every_value_number_and_limit_is_in_the_question(worded: list[tuple[Plan, str]]) -> None:
     for plan, text in worded:
         for value in literals(plan):
-            assert re.search(rf"(?<!\w){re.escape(str(value))}", text) or str(value) in text, (text, to_sql(plan))
+            assert re.search(rf"(?<!\w){re.escape(str(value))}", text), (text, to_sql(plan))
 
 
 def test_a_question_is_one_sentence_of_plain_text(worded: list[tuple[Plan, str]]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.schema import Schema
-from eval.hardness import HARDNESS
+from eval.hardness import HARDNESS, SPIDER_TRAINING
 from eval.query import Names
 from eval.reading import hardness
 from pipeline.base import fetch_base
@@ -19,9 +19,9 @@ from pipeline.model import encode_completions, encode_prompts, load_tokenizer, q
 from prompts.context import used_columns
 from prompts.render import preset_style
 
-# Of the 8,659 training questions of Spider (train_spider.json and train_others.json), as `eval.reading.hardness`
-# classes them: 1,983 easy, 2,999 medium, 1,921 hard, 1,756 extra.
-SPIDER_MIX: Mapping[str, float] = {"easy": 0.229, "medium": 0.346, "hard": 0.222, "extra": 0.203}
+SPIDER_MIX: Mapping[str, float] = {
+    level: count / sum(SPIDER_TRAINING.values()) for level, count in SPIDER_TRAINING.items()
+}
 BATCH = 512
 
 

@@ -1,7 +1,7 @@
 """A check-up as one HTML page with everything in it: no script, and nothing that is loaded from elsewhere.
 
-The words and the order are in `checkup.html.jinja`; the looks are those of the evaluation report, with what
-`checkup.css` adds. Questions and SQL are shown as text, never as markup.
+The words and the order are in `page.html.jinja`; the looks are those of the evaluation report, with what
+`page.css` adds. Questions and SQL are shown as text, never as markup.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """What the texts of pairs tell by themselves: the same twice, two answers to one question, leaks between splits.
 
-Reads nothing and writes nothing; `pipeline/checkup.py` collects what it finds. Costs grow with the number of
+Reads nothing and writes nothing; `check.py` collects what it finds. Costs grow with the number of
 pairs alone: pairs meet in dictionaries, not each with each.
 """
 
