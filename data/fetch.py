@@ -121,6 +121,19 @@ def unpack(archive: Path, folder: Path, report: Report) -> None:
         raise UserError(f"{archive}: not a whole, plain zip archive ({error}); delete it and fetch it again") from error
 
 
+def has_weights(folder: Path) -> bool:
+    """Whether a model's folder has .safetensors files, all that its index names: its download may have been cut short."""
+    try:
+        named = [
+            index.parent / name
+            for index in folder.rglob("*.safetensors.index.json")
+            for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all(path.is_file() for path in named) and any(folder.rglob("*.safetensors"))
+
+
 def _is_litter(name: str) -> bool:
     parts = PurePosixPath(name).parts
     return "__MACOSX" in parts or bool(parts and parts[-1] in {".DS_Store", "Thumbs.db"})

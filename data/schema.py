@@ -15,10 +15,17 @@ from urllib.parse import quote
 from data.errors import UserError
 
 SQLITE_HEADER = b"SQLite format 3\x00"
-# In the order of the file, without those in which virtual tables keep their parts.
+# Tables in the order of the file, without those in which virtual tables keep their parts; then views.
 TABLES = """
-SELECT name FROM sqlite_master WHERE type = 'table'
-AND name NOT IN (SELECT name FROM pragma_table_list WHERE type = 'shadow') ORDER BY rowid
+SELECT listed.name, listed.type FROM sqlite_master AS known
+JOIN pragma_table_list AS listed ON listed.name = known.name AND listed.schema = 'main'
+WHERE known.type IN ('table', 'view') AND listed.type <> 'shadow' ORDER BY known.type, known.rowid
+"""
+# `hidden` is 2 or 3 for generated columns, and 1 for those that only a virtual table's queries can name.
+COLUMNS = "SELECT name, type, pk FROM pragma_table_xinfo(?) WHERE hidden <> 1"
+STORED = """
+SELECT listed.name, held.name FROM pragma_table_list AS listed JOIN pragma_table_info(listed.name) AS held
+WHERE listed.schema = 'main' AND listed.type = 'table' AND listed.name NOT LIKE 'sqlite^_%' ESCAPE '^'
 """
 Read = TypeVar("Read")
 
@@ -47,7 +54,7 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Table:
-    """One table; columns and foreign keys in declared order."""
+    """One table or view; columns and foreign keys in declared order."""
 
     name: str
     columns: tuple[Column, ...]
@@ -121,13 +128,17 @@ def open_read_only(path: Path) -> sqlite3.Connection:
 
 
 def read_sqlite(path: Path, db_id: str | None = None) -> Schema:
-    """The schema of an SQLite file, opened read-only. Raises UserError where it cannot be read."""
+    """The schema of an SQLite file, opened read-only. Raises UserError where it cannot be read.
+
+    A view of what is not there, and a virtual table whose module is not, are left out: no query can use them.
+    """
     require_sqlite(path)
     try:
         connection = open_read_only(path)
         try:
-            names = [name for (name,) in connection.execute(TABLES) if not name.lower().startswith("sqlite_")]
-            tables = _add_foreign_keys(connection, [_read_table(connection, name) for name in names])
+            listed = [row for row in connection.execute(TABLES) if not row[0].lower().startswith("sqlite_")]
+            read = [_read_table(connection, name, kind == "table") for name, kind in listed]
+            tables = _add_foreign_keys(connection, [table for table in read if table])
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -135,8 +146,24 @@ def read_sqlite(path: Path, db_id: str | None = None) -> Schema:
     return Schema(db_id or path.stem, tables)
 
 
-def _read_table(connection: sqlite3.Connection, name: str) -> Table:
-    info = connection.execute("SELECT name, type, pk FROM pragma_table_info(?)", (name,)).fetchall()
+def stored_columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    """Tables and columns whose values lie in the file; none where it is damaged.
+
+    To read the others would run a stranger's expressions.
+    """
+    try:
+        return set(connection.execute(STORED))
+    except sqlite3.Error:
+        return set()
+
+
+def _read_table(connection: sqlite3.Connection, name: str, sure: bool) -> Table | None:
+    try:
+        info = connection.execute(COLUMNS, (name,)).fetchall()
+    except sqlite3.OperationalError:
+        if sure:
+            raise
+        return None
     return Table(
         name,
         columns=tuple(Column(column, kind or "") for column, kind, _ in info),

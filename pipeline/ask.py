@@ -1,7 +1,7 @@
 """ask: a question about any SQLite file, answered by an exported model.
 
 Reads an exported folder (model, tokenizer, prompt) and the database's schema; prints SQL and rows. The
-SQL runs in the sandbox, read-only. Writes nothing but an index of values, into the cache, where prompts use one.
+SQL runs in the sandbox, read-only. Writes nothing but what prompts need into the cache: values, embeddings.
 """
 
 import json

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 from data.errors import UserError
+from data.fetch import has_weights
 from pipeline.config import ModelSettings
 from pipeline.console import say
 from pipeline.stage import cache_folder
@@ -149,8 +150,10 @@ def _hub_snapshot(settings: ModelSettings, fetch: bool) -> Path | None:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        path = snapshot_download(
-            settings.base, revision=settings.revision, allow_patterns=HUB_PATTERNS, local_files_only=not fetch
+        path = Path(
+            snapshot_download(
+                settings.base, revision=settings.revision, allow_patterns=HUB_PATTERNS, local_files_only=not fetch
+            )
         )
     except LocalEntryNotFoundError as error:
         if not fetch:
@@ -163,7 +166,7 @@ def _hub_snapshot(settings: ModelSettings, fetch: bool) -> Path | None:
         raise UserError(
             f"model.base: {settings.base!r} is neither {EMBEDDED!r}, a local folder, nor a model of the hub: {reason}"
         ) from error
-    return Path(path)
+    return path if fetch or has_weights(path) else None  # else it was broken off
 
 
 def _digest_folder(folder: Path) -> str:

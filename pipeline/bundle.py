@@ -32,6 +32,7 @@ from prompts.values import index_apart
 SETTINGS = "loraql.json"
 TEMPLATE = "prompt.jinja"
 POOL = "shots.jsonl"
+AGAIN = "run `loraql export` again with --force"
 Checked = TypeVar("Checked")
 
 
@@ -126,15 +127,15 @@ def read_bundle(folder: Path) -> Bundle:
     """Raises UserError if the folder's prompt is missing or damaged."""
     template = folder / TEMPLATE
     if not template.is_file():
-        raise UserError(f"{template}: missing; run `loraql export` again with --force")
-    carried = _checked(folder / SETTINGS, TypeAdapter(_Carried), read_json(folder / SETTINGS))
+        raise UserError(f"{template}: missing; {AGAIN}")
+    carried = _checked(f"{folder / SETTINGS}", TypeAdapter(_Carried), read_json(folder / SETTINGS))
     prompt = carried.prompt
     if prompt.linking and carried.linker != linker_digest():
         say(f"note: {folder} was trained with another version of the linker; prompts show other columns than then")
-    lines = _checked(folder / POOL, TypeAdapter(list[_PoolLine]), read_jsonl(folder / POOL)) if prompt.shots else []
+    lines = _read_pool(folder / POOL) if prompt.shots else []
     return Bundle(
         settings=prompt,
-        style=replace(prompt_style(prompt), template=template.read_text(encoding="utf-8")),
+        style=_read_style(template, prompt),
         seed=carried.seed,
         max_new_tokens=carried.max_new_tokens,
         pool=[
@@ -154,8 +155,30 @@ def read_bundle(folder: Path) -> Bundle:
     )
 
 
-def _checked(path: Path, form: TypeAdapter[Checked], content: Any) -> Checked:
+def _read_style(template: Path, prompt: PromptSettings) -> PromptStyle:
+    """The style with the template that the model was trained with, tried out."""
+    try:
+        style = replace(prompt_style(prompt), template=template.read_text(encoding="utf-8"))
+        text = style.text("the question", "the context")
+    except (UnicodeDecodeError, UserError) as error:
+        raise UserError(f"{template}: damaged ({error}); {AGAIN}") from error
+    if "the question" not in text or "the context" not in text:
+        raise UserError(f"{template}: damaged (it shows no question or no context); {AGAIN}")
+    return style
+
+
+def _read_pool(path: Path) -> list[_PoolLine]:
+    lines = read_jsonl(path)
+    if not lines:
+        raise UserError(f"{path}: holds no examples; {AGAIN}")
+    form = TypeAdapter(_PoolLine)
+    return [_checked(f"{path}: line {number}", form, line) for number, line in enumerate(lines, start=1)]
+
+
+def _checked(where: str, form: TypeAdapter[Checked], content: Any) -> Checked:
+    if not isinstance(content, dict):
+        raise UserError(f"{where}: is no object; {AGAIN}")
     try:
         return form.validate_python(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {explain(error)}; run `loraql export` again with --force") from error
+        raise UserError(f"{where}: {explain(error)}; {AGAIN}") from error

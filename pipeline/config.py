@@ -27,6 +27,7 @@ from prompts.context import ContextKind
 from prompts.describe import ForeignKeys
 from prompts.render import ORDERS, Order, Preset
 from prompts.select import Choice
+from prompts.values import SAMPLED
 
 PUBLISHED = ("sample", "spider")  # what `download` knows; all else was imported
 RECIPES = files("pipeline") / "recipes"
@@ -73,7 +74,7 @@ class PromptSettings(Settings):
     context: ContextKind = Field("mixed", description="what training prompts show; all others do as linking says")
     linking: bool = Field(False, description="show what the question seems to be about, not the whole schema")
     top_columns: PositiveInt | None = Field(None, description="linked columns at most, besides those that join")
-    samples: NonNegativeInt = Field(0, le=8, description="frequent values shown of each text column")
+    samples: NonNegativeInt = Field(0, le=SAMPLED, description="frequent values shown of each text column")
     matches: bool = Field(False, description="show the database's values that the question mentions")
     meanings: bool = Field(True, description="show what columns mean, where the data set says it")
     shuffle: bool = Field(False, description="tables and columns of training prompts in random order")

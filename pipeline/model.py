@@ -5,9 +5,11 @@ Reads model folders (safetensors alone, no code of theirs), writes nothing.
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -127,14 +129,27 @@ def context_window(model: Any) -> int:
 def wrap_prompt(tokenizer: Any, text: str) -> str:
     """The prompt as the model expects it: one user message through its chat template, or the plain text."""
     # What a database or a question holds must not pass for the template's own marks.
-    for mark in tokenizer.all_special_tokens:
-        if len(mark) >= SHORTEST_MARK and mark in text:
-            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    text = _marks(tokenizer).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
     if not tokenizer.chat_template:
         return text + "\n"
     message = [{"role": "user", "content": text}]
     wrapped: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     return wrapped
+
+
+@lru_cache(8)
+def _marks(tokenizer: Any) -> re.Pattern[str]:
+    """What the tokenizer reads as one token that no text should hold; nothing matches where it has none.
+
+    Those that it names, and the others that were added to its vocabulary, but for words and runs of blanks.
+    """
+    added = (str(token) for token in tokenizer.added_tokens_decoder.values())
+    marks = {
+        mark
+        for mark in (*tokenizer.all_special_tokens, *added)
+        if len(mark) >= SHORTEST_MARK and not mark.isalnum() and not any(letter.isspace() for letter in mark)
+    }
+    return re.compile("|".join(map(re.escape, sorted(marks, key=lambda mark: (-len(mark), mark)))) or "(?!)")
 
 
 def encode_prompts(tokenizer: Any, prompts: Sequence[str]) -> list[list[int]]:

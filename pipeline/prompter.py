@@ -1,7 +1,7 @@
 """Prompts of a configuration's examples: what each shows, its worked examples, and how it is shortened.
 
-Reads the databases of the data set; `render` writes what comes of it. One `Database` is kept for each
-that was asked about, since the questions of one come together.
+Reads the databases of the data set; `render` writes what comes of it. Those that were asked about last are
+kept open, since the questions of one come together.
 """
 
 import random

@@ -1,7 +1,7 @@
 """render: processed examples -> `runs/NAME/render/{train,select,dev}.jsonl` and `stats.json`.
 
 Reads the CSV files of `prepare`, the databases and the base model's tokenizer. Writes one prompt and
-completion a line, in batches as they are made. A prompt over `prompt.max_length` is shortened, and what was
+completion a line, in batches as they are made, and `shots.jsonl` where prompts have worked examples. A prompt over `prompt.max_length` is shortened, and what was
 dropped is counted; a training example that stays too long is left out and listed, scored ones are kept.
 """
 
@@ -21,7 +21,16 @@ from pipeline.config import Config
 from pipeline.console import progress, say, table
 from pipeline.model import encode_completions, encode_prompts, load_tokenizer, quiet_libraries
 from pipeline.prompter import Prompted, Prompter
-from pipeline.stage import BASE_MODEL, EMBEDDER, Stage, digest_bytes, digest_files, read_jsonl, write_json
+from pipeline.stage import (
+    BASE_MODEL,
+    EMBEDDER,
+    Stage,
+    digest_bytes,
+    digest_files,
+    read_jsonl,
+    recorded_digests,
+    write_json,
+)
 from prompts.compose import DROPS
 from prompts.link import digest as linker_digest
 
@@ -29,14 +38,15 @@ BATCH = 512
 
 
 def _inputs(config: Config) -> dict[str, str]:
-    processed = config.data.root / "processed"
-    settings = config.prompt
+    root, settings = config.data.root, config.prompt
+    databases = {name: digest for name, digest in recorded_digests(root).items() if name.endswith(".sqlite")}
     embedder = make_embedder(settings)
     return {
         **({EMBEDDER: embedder.identity} if embedder else {}),
-        **({"the linker": linker_digest()} if settings.linking else {}),
-        **(digest_files(*sorted(config.data.root.glob("*database/*/*.columns.csv"))) if settings.meanings else {}),
-        **digest_files(*(processed / f"{split}.csv" for split in ("train", "select", "dev"))),
+        "the linker": linker_digest(),  # which shortens long prompts, too
+        **databases,
+        **(digest_files(*sorted(root.glob("*database/*/*.columns.csv"))) if settings.meanings else {}),
+        **digest_files(*(root / "processed" / f"{split}.csv" for split in ("train", "select", "dev"))),
         "the prompt template": digest_bytes(prompt_style(settings).template.encode()),
         BASE_MODEL: base_identity(config.model),
     }

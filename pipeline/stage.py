@@ -51,7 +51,7 @@ class Stage:
 
 
 def cache_folder() -> Path:
-    """Where base models are kept: `LORAQL_CACHE`, else the user's cache folder."""
+    """Where base models, embeddings and indexes are kept: `LORAQL_CACHE`, else the user's cache folder."""
     own = os.environ.get("LORAQL_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "loraql"
 

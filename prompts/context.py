@@ -1,7 +1,7 @@
 """Which tables and columns a training prompt shows.
 
 Training contexts vary, so that the model learns to pick what matters; the gold query says what it
-needs. Prompts for scoring and answering never come here: they show the whole schema.
+needs. Prompts for scoring and answering are not made here: they never look at a gold query.
 """
 
 import random

@@ -39,7 +39,12 @@ def quote_name(name: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return '"' + _printable(name).replace('"', '""') + '"'
+
+
+def _printable(text: str) -> str:
+    """Without line breaks and control characters, which could pass for parts of a prompt."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _sentence(table: Table) -> str:
@@ -55,7 +60,7 @@ def _sentence(table: Table) -> str:
 
 
 def _typed(column: Column) -> str:
-    kind = re.sub(r"\s*\([^)]*\)", "", column.type).strip().lower()
+    kind = re.sub(r"\s*\([^)]*\)", "", _printable(column.type)).strip().lower()
     return f": {kind}" if kind else ""
 
 
@@ -82,7 +87,7 @@ def _statement(table: Table, keys: list[ForeignKey]) -> str:
                 None,
                 [
                     quote_name(column.name),
-                    column.type,
+                    _printable(column.type),
                     "PRIMARY KEY" if column.name == single else "",
                     # What a column holds must not end the comment that tells it.
                     f"/* {_about(column).replace('*/', '* /')} */" if _about(column) else "",

@@ -11,6 +11,7 @@ import logging
 import os
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from data.digest import digest_file
 from data.errors import UserError
+from data.fetch import has_weights
 
 Vectors = NDArray[np.float32]
 Embed = Callable[[Sequence[str]], Vectors]
@@ -52,10 +54,10 @@ class Embedder:
             folder = _packaged()
         else:
             folder = Path(self._name) if Path(self._name).is_dir() else _from_hub(self._name)
-        if not any(folder.glob(WEIGHTS)) or any(
-            not any(path.parent.glob(WEIGHTS)) for path in folder.rglob("pytorch_model*.bin")
-        ):
+        if any(not any(path.parent.glob(WEIGHTS)) for path in folder.rglob("pytorch_model*.bin")):
             raise UserError(f"{folder}: holds weights that are not .safetensors files; take another model")
+        if not has_weights(folder):
+            raise UserError(f"{folder}: no .safetensors file in it, or not all of them; take another model")
         return folder
 
     @property
@@ -89,6 +91,9 @@ class Embedder:
             # Like lengths go together, which saves padding; by the text too, so that the order given does not matter.
             new = sorted(missing, key=lambda key: (len(missing[key]), missing[key]))
             vectors = self._encode([missing[key] for key in new])
+            if any(len(vector) != vectors.shape[1] for vector in self._known.values()):  # damaged: made anew
+                self._known.clear()
+                return self.embed(texts)
             self._known.update(zip(new, vectors, strict=True))
             self._save()
         return np.stack([self._known[key] for key in keys])
@@ -104,8 +109,8 @@ class Embedder:
         try:
             with np.load(self._file, allow_pickle=False) as saved:
                 keys, vectors = saved["keys"], saved["vectors"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return {}  # missing or damaged: made anew
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile):
+            return {}  # missing or damaged, in the many ways of archives and arrays: made anew
         sound = keys.dtype == np.uint8 and keys.ndim == vectors.ndim == 2 and keys.shape[1] == 16
         if not sound or vectors.dtype != np.float32 or len(keys) != len(vectors) or not np.isfinite(vectors).all():
             return {}
@@ -187,7 +192,8 @@ def _snapshot(name: str, here: bool) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, local_files_only=here))
+        folder = Path(snapshot_download(name, allow_patterns=HUB_PATTERNS, local_files_only=here))
+        return folder if has_weights(folder) or not here else None  # else it was broken off
     except HFValidationError as error:
         raise _no_model(name, error) from error
     except LocalEntryNotFoundError:

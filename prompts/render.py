@@ -52,10 +52,13 @@ class PromptStyle:
         return show(schema, self.foreign_keys)
 
     def text(self, question: str, context: str, shots: Sequence[Shot] = ()) -> str:
-        """The prompt, without a newline at its end."""
-        return self._compiled.render(
-            question=question, context=context, shots=shots, schema_first=self.order == "schema-first"
-        )
+        """The prompt, without a newline at its end. Raises UserError for a template that cannot be filled in."""
+        try:
+            return self._compiled.render(
+                question=question, context=context, shots=shots, schema_first=self.order == "schema-first"
+            )
+        except (jinja2.TemplateError, TypeError, ArithmeticError) as error:
+            raise UserError(f"prompt template: cannot be filled in: {error}") from error
 
     @cached_property
     def _compiled(self) -> jinja2.Template:

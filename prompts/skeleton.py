@@ -15,7 +15,6 @@ QUESTION_VALUE = "#"  # where `?` ends a sentence
 # Characters that a query or a question is cut to: Spider's longest have 600 and 250, and input may be hostile.
 LONGEST = 10_000
 LONGEST_QUESTION = 4_000
-LONGEST_VALUE = 6  # words
 REMEMBERED = 1 << 14
 
 _TOKEN = re.compile(
@@ -141,10 +140,7 @@ _QUESTION = re.compile(
 )
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+|\d+")
 _TABLE = re.compile(r'^Table ("(?:[^"]|"")*"|\w+) contains columns such as (.*)$', re.MULTILINE)
-_COLUMN = re.compile(r'(?:^|, )("(?:[^"]|"")*"|\w+)(?=: | \(|, |$)')
-# What a context says of a column, its meaning and some values; in sentences, and in CREATE TABLE.
-_REMARK, _COMMENT = re.compile(r" \([^()]*\)"), re.compile(r"/\*.*?(?:\*/|$)")
-_CREATED = re.compile(r'(?:\bTABLE |[(,] )("(?:[^"]|"")*"|\w+)')
+_COLUMN = re.compile(r'(?:^|, )("(?:[^"]|"")*"|\w+)(?=: |, |$)')
 # Words that names may hold, and that tell the form of a question all the same.
 _FORM = _words(
     """a about after all an and any are as at average avg be been before below between both by count did different do
@@ -154,41 +150,29 @@ _FORM = _words(
 )
 
 
-def question_skeleton(question: str, names: Collection[str] = (), values: Collection[str] = ()) -> str:
-    """The question with its schema's words masked as `_`, and as `#` numbers, quoted texts, `values` and proper names.
+def question_skeleton(question: str, names: Collection[str] = ()) -> str:
+    """The question with its schema's words masked as `_`, and as `#` numbers, quoted texts and proper names.
 
     `names` are of tables and columns; each is split at `_` and capitals, and matches in singular and plural. A proper
-    name is a word with a capital that does not begin a sentence. `values` are lower-case texts of the database.
+    name is a word with a capital that does not begin a sentence.
     """
     stems = _stems(frozenset(names))
-    found = list(_QUESTION.finditer(question[:LONGEST_QUESTION]))
-    texts = [match[0].lower() for match in found]
     kept: list[str] = []
-    begins, skip = True, 0
-    for place, match in enumerate(found):
-        if skip:
-            skip -= 1
-            continue
+    begins = True
+    for match in _QUESTION.finditer(question[:LONGEST_QUESTION]):
         text = match[0]
-        skip = max(_value_length(texts, place, values) - 1, 0)
-        if skip or texts[place] in values or match.lastgroup == "quoted" or text[0].isdigit():
+        if match.lastgroup == "quoted" or text[0].isdigit():
             mask = QUESTION_VALUE
         elif any(_stem(part) in stems for part in (text, *re.split(r"[_'’-]", text))):
             mask = NAME
-        elif text[0].isupper() and not begins and texts[place] not in _FORM and text != "I":
+        elif text[0].isupper() and not begins and text.lower() not in _FORM and text != "I":
             mask = QUESTION_VALUE
         else:
-            mask = texts[place]
+            mask = text.lower()
         if not kept or mask != kept[-1] or mask not in (NAME, QUESTION_VALUE):  # some words of one name count as one
             kept.append(mask)
         begins = text in (".", "?", "!", ":")
     return " ".join(kept)
-
-
-def _value_length(texts: list[str], place: int, values: Collection[str]) -> int:
-    """How many words from here on are one of the values; the longest counts."""
-    lengths = range(min(LONGEST_VALUE, len(texts) - place) if values else 0, 0, -1)
-    return next((length for length in lengths if " ".join(texts[place : place + length]) in values), 0)
 
 
 @lru_cache(1024)
@@ -210,13 +194,10 @@ def _stem(word: str) -> str:
 
 @lru_cache(1024)
 def schema_names(context: str) -> frozenset[str]:
-    """The names of tables and columns that a context tells of, be it in sentences or as CREATE TABLE."""
+    """The names of tables and columns that a schema in sentences tells of."""
     names: set[str] = set()
     for table, columns in _TABLE.findall(context):
-        names |= {table, *_COLUMN.findall(_REMARK.sub("", columns))}
-    for line in context.splitlines():
-        if line.startswith("CREATE TABLE "):
-            names |= set(_CREATED.findall(_COMMENT.sub("", line))) - {"PRIMARY", "FOREIGN"}
+        names |= {table, *_COLUMN.findall(columns)}
     return frozenset(_unquoted(name) for name in names if not name.isdigit())
 
 

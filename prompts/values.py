@@ -18,10 +18,10 @@ from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
 from data.errors import UserError
-from data.schema import Schema, open_read_only
+from data.schema import Schema, open_read_only, stored_columns
 from prompts.words import STOP_WORDS, pieces, stem, words
 
-VERSION = 2  # of the index's layout
+VERSION = 3  # of the index's layout
 SUFFIX = ".values"
 SCANNED_ROWS = 100_000  # of a table
 KEPT_VALUES = 5_000  # of a column, the most frequent
@@ -84,9 +84,10 @@ class ValueIndex:
                 taken.update(range(i, j))
                 mentions += _weigh(self._lookup([other])[other], j - i, 0.6)
         mentions.sort(key=lambda mention: (-mention.weight, mention.table, mention.column, mention.text))
-        return list({(mention.table, mention.column, mention.text): mention for mention in mentions[::-1]}.values())[
-            ::-1
-        ]
+        heaviest: dict[tuple[str, str, str], Mention] = {}
+        for mention in mentions:
+            heaviest.setdefault((mention.table, mention.column, mention.text), mention)
+        return list(heaviest.values())
 
     def samples(self, table: str, column: str, count: int) -> tuple[str, ...]:
         """At most `count` values of a column, the most frequent first."""
@@ -217,16 +218,19 @@ def _build(database: Path, schema: Schema, path: Path, state: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.unlink(missing_ok=True)  # of a process that was killed
-    partial.touch(mode=database.stat().st_mode & 0o666)  # who may not read the database may not read its values
+    # Who may not read the database may not read its values; a read-only one still gets an index.
+    partial.touch(mode=database.stat().st_mode & 0o666 | 0o600)
     try:
         with closing(open_read_only(database)) as source, closing(sqlite3.connect(partial)) as index:
             # Text that is not UTF-8 cannot be mentioned, but does no harm.
             source.text_factory = lambda raw: raw.decode("utf-8", "replace")
             index.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_LAYOUT}")
+            stored = stored_columns(source)
             for table in schema.tables:
                 for column in table.columns:
-                    rows = _read_column(source, table.name, column.name)
-                    index.executemany("INSERT INTO value VALUES (?, ?, ?, ?, ?)", rows)
+                    if (table.name, column.name) in stored:
+                        rows = _read_column(source, table.name, column.name)
+                        index.executemany("INSERT INTO value VALUES (?, ?, ?, ?, ?)", rows)
             index.execute("CREATE INDEX by_key ON value (key)")
             index.execute("INSERT INTO meta VALUES (?)", (state,))
             index.commit()

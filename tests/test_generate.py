@@ -58,3 +58,11 @@ def test_a_plain_base_model_gets_the_plain_text_and_its_start_token(tiny_model: 
     (ids,) = encode_prompts(tokenizer, ["### Response:\n"])
     assert ids[0] == tokenizer.bos_token_id
     assert tokenizer.decode(ids[1:]) == "### Response:\n"
+
+
+def test_added_tokens_are_broken_where_a_text_holds_them_though_no_name_is_given_to_them(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    tokenizer.add_tokens(["<repo>", "   ", "word"], special_tokens=False)
+    tokenizer.add_tokens(["<|role|>"], special_tokens=True)
+    text = wrap_prompt(tokenizer, "a <repo> of a   word <|role|><|start|>")
+    assert "a < repo> of a   word < |role|>< |start|>" in text

@@ -1,15 +1,10 @@
-"""The texts of prompts, and which examples they show."""
+"""The texts of prompts."""
 
-import dataclasses
-
-import jinja2
 import pytest
 
 from data.errors import UserError
-from data.examples import Example
 from data.schema import Column, ForeignKey, Schema, Table
 from prompts.render import Order, Preset, PromptStyle, Shot, preset_style
-from prompts.select import Choice, make_chooser
 
 QUESTION, CONTEXT = (
     "How many heads are there?",
@@ -179,7 +174,7 @@ def test_a_broken_template_is_a_one_line_error() -> None:
 @pytest.mark.parametrize("source", ["{{ question.__class__.__mro__ }}", "{{ ''.__class__.__base__.__subclasses__() }}"])
 def test_a_foreign_template_reaches_no_insides(source: str) -> None:
     style = PromptStyle("corrected", "question-first", "both", source)
-    with pytest.raises(jinja2.TemplateError, match=r"unsafe|undefined"):
+    with pytest.raises(UserError, match=r"unsafe|undefined"):
         style.text(QUESTION, CONTEXT)
 
 
@@ -201,79 +196,3 @@ def test_a_style_shows_foreign_keys_as_it_is_told() -> None:
     shown = SCHEMA.subset({"song": None})
     assert "foreign key" not in preset_style("corrected").context(shown)
     assert "foreign key of Singer_ID of Singer" in preset_style("corrected", foreign_keys="child").context(shown)
-
-
-def example(place: int, db_id: str, question: str) -> Example:
-    return Example(question, "-", "SELECT 1", db_id, "train", "easy", "ok", f"train-{place}")
-
-
-POOL = [
-    example(0, "pets", "How many dogs are there?"),
-    example(1, "pets", "Which owner has the oldest dog?"),
-    example(2, "shops", "How many   customers live in Paris?"),
-    example(3, "shops", "List the names of all customers."),
-    example(4, "trains", "Which train is the fastest?"),
-    example(5, "trains", "How many trains leave Paris every day?"),
-    example(6, "bands", "What is the oldest band?"),
-]
-ASKED = example(9, "music", "How many trains leave Paris?")
-CHOICES: tuple[Choice, ...] = ("random", "keyword")
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-def test_no_example_is_of_the_database_asked_about(choice: Choice) -> None:
-    chosen = make_chooser(choice, POOL, 0)(dataclasses.replace(ASKED, db_id="trains"), 99)
-    assert sorted(item.id for item in chosen) == [f"train-{place}" for place in (0, 1, 2, 3, 6)]
-
-
-@pytest.mark.parametrize("choice", CHOICES)
-def test_the_database_asked_about_is_used_where_that_is_wanted(choice: Choice) -> None:
-    chosen = make_chooser(choice, POOL, 0, same_database=True)(dataclasses.replace(ASKED, db_id="trains"), 99)
-    assert len(chosen) == len(POOL)
-
-
-@pytest.mark.parametrize("same_database", [False, True])
-@pytest.mark.parametrize("choice", CHOICES)
-def test_the_same_question_is_never_an_example(choice: Choice, same_database: bool) -> None:
-    asked = dataclasses.replace(ASKED, question="how MANY customers  live in Paris? ")
-    chosen = make_chooser(choice, POOL, 0, same_database)(asked, 99)
-    assert len(chosen) == len(POOL) - 1
-    assert "train-2" not in {item.id for item in chosen}
-
-
-@pytest.mark.parametrize("count", [0, 1, 3])
-@pytest.mark.parametrize("choice", CHOICES)
-def test_there_are_as_many_examples_as_asked_for(choice: Choice, count: int) -> None:
-    assert len(make_chooser(choice, POOL, 0)(ASKED, count)) == count
-
-
-def test_the_most_alike_comes_last() -> None:
-    chosen = make_chooser("keyword", POOL, 0)(ASKED, 3)
-    assert [item.id for item in chosen][::-1][:2] == ["train-5", "train-2"]
-
-
-def test_a_smaller_number_takes_the_best_of_a_larger_one() -> None:
-    choose = make_chooser("keyword", POOL, 0)
-    assert choose(ASKED, 2) == choose(ASKED, 4)[2:]
-
-
-@pytest.mark.parametrize("question", ["?", "What is it?", "zzz yyy"])
-def test_a_question_without_known_words_still_gets_examples(question: str) -> None:
-    assert len(make_chooser("keyword", POOL, 0)(dataclasses.replace(ASKED, question=question), 3)) == 3
-
-
-@pytest.mark.parametrize("pool", [[], [example(0, "pets", "?")]], ids=["empty", "without words"])
-@pytest.mark.parametrize("choice", CHOICES)
-def test_a_pool_without_words_gives_what_it_has(choice: Choice, pool: list[Example]) -> None:
-    assert make_chooser(choice, pool, 0)(ASKED, 3) == pool
-
-
-def test_a_random_choice_depends_on_the_seed_and_the_question_alone() -> None:
-    def chosen(seed: int, asked: Example = ASKED) -> list[str]:
-        return [item.id for item in make_chooser("random", POOL, seed)(asked, 4)]
-
-    choose = make_chooser("random", POOL, 1)
-    choose(POOL[0], 4)  # another question before it changes nothing
-    assert [item.id for item in choose(ASKED, 4)] == chosen(1) == chosen(1)
-    assert len({tuple(chosen(seed)) for seed in range(10)}) > 5
-    assert len({tuple(chosen(1, dataclasses.replace(ASKED, question=f"How many {place}?"))) for place in range(10)}) > 5

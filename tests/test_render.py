@@ -170,6 +170,16 @@ def test_asking_shows_the_very_prompt_that_was_scored(prepared: Path, loraql: Lo
         assert wrap_prompt(tokenizer, text) == line["prompt"]
 
 
+def test_another_state_of_a_database_wakes_render(prepared: Path, loraql: Loraql) -> None:
+    loraql("render", prepared)
+    manifest = RAW / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    content["outputs"]["database/museum/museum.sqlite"]["sha256"] = "of other rows"
+    manifest.write_text(json.dumps(content), encoding="utf-8")
+    loraql("prepare", prepared)
+    assert "museum.sqlite changed" in loraql("render", prepared)
+
+
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
@@ -177,7 +187,16 @@ def test_asking_shows_the_very_prompt_that_was_scored(prepared: Path, loraql: Lo
         ("loraql.json", lambda text: text.replace('"shots": 1', '"shots": "many"'), "prompt.shots: 'many' was given"),
         ("loraql.json", lambda text: text.replace('"shots": 1', '"schots": 1'), "schots.*did you mean 'shots'"),
         ("loraql.json", lambda text: text[:40], "loraql.json: damaged"),
-        ("shots.jsonl", lambda text: '{"id": 1}', r"shots.jsonl: 0.id: 1 was given"),
+        ("loraql.json", lambda text: "[]", "loraql.json: is no object"),
+        ("shots.jsonl", lambda text: '{"id": 1}', "shots.jsonl: line 1: id: 1 was given"),
+        ("shots.jsonl", lambda text: "\n", "shots.jsonl: holds no examples"),
+        ("prompt.jinja", lambda text: "", "prompt.jinja: damaged .it shows no question"),
+        (
+            "prompt.jinja",
+            lambda text: "{{ question }} {{ context + 1 }}",
+            "prompt.jinja: damaged .*cannot be filled in",
+        ),
+        ("prompt.jinja", lambda text: "{% if %}", "prompt.jinja: damaged .prompt template, line 1"),
         ("shots.jsonl", lambda text: text[:40], "shots.jsonl: line 1 is not JSON"),
     ],
 )

@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from data.errors import UserError
-from data.schema import Column, ForeignKey, Schema, read_sqlite, read_tables_json
+from data.schema import Column, ForeignKey, Schema, open_read_only, read_sqlite, read_tables_json, stored_columns
 
 
 def build(folder: Path, script: str, name: str = "made.sqlite") -> Path:
@@ -80,12 +81,33 @@ def test_names_with_spaces_and_quotes_are_read(tmp_path: Path) -> None:
     assert [column.name for column in schema.tables[0].columns] == ["Home Town", "50%"]
 
 
-def test_sqlite_s_own_tables_and_views_are_skipped(tmp_path: Path) -> None:
-    schema = read(
-        tmp_path,
-        "CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT 1; ANALYZE;",
-    )
+def test_sqlite_s_own_tables_are_skipped(tmp_path: Path) -> None:
+    schema = read(tmp_path, "CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t VALUES (1); ANALYZE;")
     assert [table.name for table in schema.tables] == ["t"]
+
+
+def test_views_come_after_tables(tmp_path: Path) -> None:
+    schema = read(tmp_path, "CREATE TABLE t (a INT); CREATE VIEW v AS SELECT a AS b, a + 1 FROM t; CREATE TABLE u (c);")
+    assert [(table.name, [column.name for column in table.columns]) for table in schema.tables] == [
+        ("t", ["a"]),
+        ("u", ["c"]),
+        ("v", ["b", "a + 1"]),
+    ]
+
+
+def test_generated_columns_are_columns_that_are_not_stored(tmp_path: Path) -> None:
+    script = "CREATE TABLE t (a INT, b INT GENERATED ALWAYS AS (a * 2) STORED, c TEXT AS (a || 'x'));"
+    (table,) = read(tmp_path, script + "CREATE VIEW v AS SELECT a FROM t; DROP VIEW v;").tables
+    assert [(column.name, column.type) for column in table.columns] == [("a", "INT"), ("b", "INT"), ("c", "TEXT")]
+    with closing(open_read_only(tmp_path / "made.sqlite")) as connection:
+        assert stored_columns(connection) == {("t", "a")}
+
+
+def test_what_no_query_could_use_is_left_out(tmp_path: Path) -> None:
+    script = """CREATE TABLE t (a INT); CREATE TABLE gone (b); CREATE VIEW v AS SELECT b FROM gone; DROP TABLE gone;
+    PRAGMA writable_schema = 1; INSERT INTO sqlite_master (type, name, tbl_name, rootpage, sql)
+    VALUES ('table', 'vec', 'vec', 0, 'CREATE VIRTUAL TABLE vec USING vec0(a)');"""
+    assert [table.name for table in read(tmp_path, script).tables] == ["t"]
 
 
 def test_the_parts_of_virtual_tables_are_skipped(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Choosing examples by embeddings and by skeletons, and the embeddings themselves."""
 
 import dataclasses
+import hashlib
 import random
 import shutil
 import zlib
@@ -115,6 +116,27 @@ def test_a_pool_without_words_gives_what_it_has(choice: Choice, pool: list[Examp
         assert make_chooser(choice, pool, 0, embed=embed, ahead=[ASKED])(ASKED, 3) == pool
 
 
+def test_the_most_alike_comes_last() -> None:
+    asked = dataclasses.replace(ASKED, question="How many trains leave Paris?")
+    assert choose("keyword", asked)[:2] == ["train-5", "train-2"]
+
+
+@pytest.mark.parametrize("question", ["?", "What is it?", "zzz yyy"])
+def test_a_question_without_known_words_still_gets_examples(question: str) -> None:
+    assert len(choose("keyword", dataclasses.replace(ASKED, question=question))) == 3
+
+
+def test_a_random_choice_depends_on_the_seed_and_the_question_alone() -> None:
+    def chosen(seed: int, asked: Example = ASKED) -> list[str]:
+        return [item.id for item in make_chooser("random", POOL, seed)(asked, 4)]
+
+    chooser = make_chooser("random", POOL, 1)
+    chooser(POOL[0], 4)  # another question before it changes nothing
+    assert [item.id for item in chooser(ASKED, 4)] == chosen(1) == chosen(1)
+    assert len({tuple(chosen(seed)) for seed in range(10)}) > 5
+    assert len({tuple(chosen(1, dataclasses.replace(ASKED, question=f"How many {place}?"))) for place in range(10)}) > 5
+
+
 def test_vector_takes_the_nearest_first_and_ties_by_place() -> None:
     pool = [example(place, "dog", question) for place, question in enumerate(["a b x", "a b c", "a b y", "q r s"])]
     chosen = make_chooser("vector", pool, 0, embed=embed_words)(example(9, "cat", "a b c d"), 3)
@@ -208,8 +230,23 @@ def test_a_damaged_cache_is_made_anew(folder: Path, tmp_path: Path, damage: byte
 def test_a_cache_of_another_shape_is_made_anew(folder: Path, tmp_path: Path) -> None:
     Fake(str(folder), tmp_path / "cache").embed(["a"])
     (path,) = (tmp_path / "cache").iterdir()
-    np.savez(path, keys=np.zeros((1, 16), np.uint8), vectors=np.zeros((2, 3), np.float64))
-    assert (Fake(str(folder), tmp_path / "cache").embed(["a"]) == embed_words(["a"])).all()
+    key = np.frombuffer(hashlib.sha256(b"b").digest()[:16], np.uint8).reshape(1, 16)
+    for vectors in (np.zeros((2, 3), np.float64), np.zeros((1, 3), np.float32)):
+        np.savez(path, keys=key, vectors=vectors)
+        assert (Fake(str(folder), tmp_path / "cache").embed(["a", "b"]) == embed_words(["a", "b"])).all()
+
+
+def test_every_damage_of_the_cache_is_survived(folder: Path, tmp_path: Path) -> None:
+    Fake(str(folder), tmp_path / "cache").embed(["a", "b"])
+    (path,) = (tmp_path / "cache").iterdir()
+    sound, draw = path.read_bytes(), random.Random(0)
+    for _ in range(200):
+        place = draw.randrange(len(sound) - 200, len(sound)) if draw.random() < 0.5 else draw.randrange(200)
+        path.write_bytes(sound[:place] + bytes([sound[place] ^ 1 << draw.randrange(8)]) + sound[place + 1 :])
+        assert Fake(str(folder), tmp_path / "cache").embed(["c"]).shape == (1, 4096)
+    np.save(tmp_path / "plain.npy", np.zeros(3))
+    path.write_bytes((tmp_path / "plain.npy").read_bytes())
+    assert Fake(str(folder), tmp_path / "cache").embed(["c"]).shape == (1, 4096)
 
 
 def test_the_cache_keeps_the_newest(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_what_cannot_be_parsed_has_a_skeleton_too(query: str) -> None:
 def test_hostile_texts_are_cut(piece: str) -> None:
     text = piece * 500_000
     assert len(sql_skeleton(text)) <= 2 * LONGEST
-    assert len(question_skeleton(text, ["a_b"], {"x"})) <= 2 * LONGEST
+    assert len(question_skeleton(text, ["a_b"])) <= 2 * LONGEST
 
 
 def test_likeness_is_one_of_the_same_and_grows_with_what_is_shared() -> None:
@@ -113,12 +113,6 @@ def test_a_question_is_masked_where_it_names_the_schema_or_a_value(question: str
     assert question_skeleton(question, NAMES) == skeleton
 
 
-def test_values_of_the_database_are_masked_whatever_their_letters() -> None:
-    values = {"red wine", "red", "van der berg"}
-    masked = question_skeleton("Is red wine from red van der Berg or white wine?", [], values)
-    assert masked == "is # from # or white wine ?"
-
-
 def test_two_questions_of_one_form_over_different_schemas_are_masked_alike() -> None:
     masked = question_skeleton("How many singers are older than 30?", ["singer", "age"])
     assert masked == question_skeleton("How many trains are older than 7?", ["train_id", "trains"])
@@ -129,19 +123,14 @@ def test_two_questions_of_one_form_over_different_schemas_are_masked_alike() -> 
     [
         (
             "There are tables such as head, T 2\n"
-            "Table head contains columns such as head_ID: int (a, key, of it), name (e.g. 'x', 'y'), head_ID is primary key\n"
+            "Table head contains columns such as head_ID: int, name, head_ID is primary key\n"
             'Table "T 2" contains columns such as "%_a": real, "b, ""c""": text, ("%_a","d") is primary key\n'
             "The head_ID of head is foreign key of e of f",
             {"head", "head_ID", "name", "T 2", "%_a", 'b, "c"'},
         ),
-        (
-            'CREATE TABLE a ( b INT PRIMARY KEY /* x, y */, "c d" decimal(10, 2), FOREIGN KEY (b) REFERENCES e (f) );',
-            {"a", "b", "c d"},
-        ),
-        ("CREATE TABLE a ( b INT PRIMARY KEY );\nCREATE TABLE c ( d INT );", {"a", "b", "c", "d"}),
         ("-", set()),
     ],
-    ids=["sentences", "CREATE TABLE", "two tables", "neither"],
+    ids=["sentences", "neither"],
 )
 def test_names_are_read_from_the_context(context: str, names: set[str]) -> None:
     assert schema_names(context) == names

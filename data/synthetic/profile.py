@@ -7,13 +7,14 @@ table. Kinds are guessed from declared type, name and values: an id is not added
 import math
 import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.errors import UserError
+from data.imports.building import quoted as quoted  # which `plan.py` takes from here
 from data.meanings import describe_columns
-from data.schema import Column, ForeignKey, Schema, Table, open_read_only, read_sqlite
+from data.schema import Column, ForeignKey, Schema, Table, open_read_only, read_sqlite, stored_columns
 from data.synthetic import nouns
 from data.synthetic.kinds import KEY_WORDS, LONGEST_READ, NAME_WORDS, Kind, Value, is_few, kind_of, last_word
 
@@ -111,7 +112,10 @@ def read_profile(path: Path) -> Profile:
     connection = open_read_only(path)
     connection.text_factory = lambda content: content.decode("utf-8", "replace")
     try:
-        read = [_read_table(connection, table, vocabulary) for table in schema.tables if table.name.isprintable()]
+        stored = stored_columns(connection)
+        read = [
+            _read_table(connection, table, vocabulary, stored) for table in schema.tables if table.name.isprintable()
+        ]
     finally:
         connection.close()
     entities = {entity.table: entity for entity in _told_apart(read) if entity.rows and entity.fields}
@@ -124,24 +128,22 @@ def read_profile(path: Path) -> Profile:
     return Profile(schema.db_id, entities, tuple(links))
 
 
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _vocabulary(schema: Schema) -> frozenset[str]:
     names = [name for table in schema.tables for name in (table.name, *(column.name for column in table.columns))]
     found = {word for name in names for word in nouns.words(name).split() if len(word) > nouns.SMALLEST_PART}
     return frozenset(found | {nouns.singular(word) for word in found})
 
 
-def _read_table(connection: sqlite3.Connection, table: Table, vocabulary: frozenset[str]) -> Entity:
+def _read_table(
+    connection: sqlite3.Connection, table: Table, vocabulary: frozenset[str], stored: Collection[tuple[str, str]]
+) -> Entity:
     noun = nouns.words(table.name, vocabulary - {table.name.lower()})
     short = " ".join(word for word in noun.split() if word not in NOISE) or noun
     noun = nouns.singular(short)
     foreign = {key.column for key in table.foreign_keys}
     rows, fields = 0, []
     for column in table.columns:
-        if not column.name.isprintable():
+        if not column.name.isprintable() or (table.name, column.name) not in stored:
             continue
         try:
             found = _read_values(connection, table.name, column.name)
