@@ -17,6 +17,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -47,6 +48,11 @@ class DataSettings(Settings):
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="the archive must have this digest")
     limit: PositiveInt | None = Field(None, description="a random draw of this many questions of each split")
     synthetic: tuple[Path, ...] = Field((), description="files of `loraql synth`, as training data besides")
+
+    @field_validator("synthetic", mode="before")
+    @classmethod
+    def _one_or_more(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str | Path) else given
 
     @property
     def root(self) -> Path:

@@ -12,8 +12,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, get_args
+
+import sqlglot
+from sqlglot.tokens import TokenType
 
 from data.errors import UsageError, UserError
 from data.imports.dialects import Dialect, transpile_query
@@ -33,6 +37,7 @@ NAME = "import"
 DIALECTS = ("sqlite", *get_args(Dialect))
 RAW = Path("data/raw")
 SHOWN = 5
+QUERIES = ("SELECT", "WITH", "VALUES")
 
 LeftOut = list[tuple[Pair, str]]  # with the reason
 
@@ -131,10 +136,11 @@ def _import(source: Source, options: ImportOptions, folder: Path) -> Checkup:
         laid = lay_out(source, options.database, options.rows, folder)
         notes = [*source.notes, *laid.notes, *write_all_meanings(laid, source, options.meanings)]
         pairs, without_database = _about_databases(source, laid, folder)
+        pairs, no_query = _queries_alone(pairs)
         pairs, untranslated = _in_sqlite(pairs, options.dialect, laid)
         missing = {str(pair.db_id) for pair in pairs} - set(laid.files)
         division = split_pairs(pairs, options.shares, options.seed, missing)
-        left_out = [*without_database, *untranslated, *division.left_out]
+        left_out = [*without_database, *no_query, *untranslated, *division.left_out]
         _write(division, laid, folder)
         _show(division)
         notes += [*division.notes, *_told(left_out)]
@@ -168,6 +174,30 @@ def _about_databases(source: Source, laid: Laid, folder: Path) -> tuple[list[Pai
     known = copy_tables(source, asked, folder) | set(names)
     left_out = [(pair, f"no database {pair.db_id}") for pair in pairs if pair.db_id not in known]
     return [pair for pair in pairs if pair.db_id in known], left_out
+
+
+def _queries_alone(pairs: list[Pair]) -> tuple[list[Pair], LeftOut]:
+    """The pairs whose SQL is one query: anything else would run in part, or be learnt by the model as it stands."""
+    reasons = [_no_query(pair.query) for pair in pairs]
+    left_out = [(pair, reason) for pair, reason in zip(pairs, reasons, strict=True) if reason]
+    if len(left_out) == len(pairs):
+        raise UserError(f"{pairs[0].place}: its SQL {left_out[0][1]}, and no pair is left")
+    return [pair for pair, reason in zip(pairs, reasons, strict=True) if not reason], left_out
+
+
+def _no_query(sql: str) -> str | None:
+    """Why a text is not one query; None if it is, or cannot be told."""
+    try:
+        tokens = sqlglot.tokenize(sql, read="sqlite")
+    except sqlglot.errors.TokenError:
+        return None
+    statements = [
+        list(part) for end, part in groupby(tokens, lambda token: token.token_type == TokenType.SEMICOLON) if not end
+    ]
+    if len(statements) > 1:
+        return "is more than one statement"
+    words = [token.text.upper() for part in statements for token in part if token.text != "("]
+    return "is not a query (SELECT, WITH or VALUES)" if words[:1] and words[0] not in QUERIES else None
 
 
 def _in_sqlite(pairs: list[Pair], dialect: str | None, laid: Laid) -> tuple[list[Pair], LeftOut]:

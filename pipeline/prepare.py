@@ -81,7 +81,9 @@ def _synthetic(config: Config, root: Path) -> list[Question]:
     questions: list[Question] = []
     for path in config.data.synthetic:
         for pair in read_pairs(path):
-            if not pair.db_id or not database_path(root, "train", pair.db_id).is_file():
+            if not pair.db_id:
+                raise UserError(f"{pair.place}: names no database; add a column db_id, as `loraql synth` writes it")
+            if not database_path(root, "train", pair.db_id).is_file():
                 raise UserError(f"{pair.place}: its database, {pair.db_id}, is not in {root / 'database'}")
             identifier = f"synthetic-{len(questions)}"
             questions.append(Question(identifier, "train", pair.question, pair.query, pair.db_id, synthetic=True))

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.errors import UserError
 from data.examples import SYNTHETIC, UNVERIFIED_GOLD, USABLE_GOLD, Example, read_csv
 from pipeline.base import base_identity, fetch_base
@@ -105,6 +107,7 @@ def render(config: Config, folder: Path) -> None:
     stats["left_out_for_gold"] = [{"id": item.id, "gold": item.gold} for item in left_out]
     write_json(folder / "stats.json", stats)
     _show(stats)
+    _note_examples(config, stats)
 
 
 def _split(config: Config) -> tuple[dict[str, list[Example]], list[Example], set[str]]:
@@ -202,7 +205,7 @@ class Figures:
         self._lengths: list[int] = []
         self._long: list[dict[str, Any]] = []
         self._dropped: Counter[str] = Counter()
-        self._shortened = self._kept = 0
+        self._shortened = self._kept = self._alone = 0
 
     def take(self, line: dict[str, Any]) -> bool:
         """Counts a line; whether it is kept."""
@@ -212,28 +215,31 @@ class Figures:
         self._lengths.append(length)
         self._dropped.update(line["dropped"])
         self._shortened += bool(line["dropped"])
+        self._alone += not line["shots"] and not line["dropped"].get("examples")
         if long:
             self._long.append({"id": line["id"], "db_id": line["db_id"], "tokens": length})
         self._kept += not (long and training)
         return not (long and training)
 
     def summary(self) -> dict[str, Any]:
-        lengths = sorted(self._lengths)
+        lengths = self._lengths
         if self._split == "train" and not self._kept:
             raise UserError(
-                f"prompt.max_length: {self._max_length} tokens leave no training example (the shortest has {lengths[0]})"
+                f"prompt.max_length: {self._max_length} tokens leave no training example (the shortest has {min(lengths)})"
             )
+        median, p95 = (int(part) for part in np.quantile(lengths or [0], [0.5, 0.95], method="inverted_cdf"))
         return {
             "questions": len(lengths),
             "kept": self._kept,
             "tokens": {
                 "mean": round(sum(lengths) / max(len(lengths), 1), 1),
-                "median": lengths[len(lengths) // 2] if lengths else 0,
-                "p95": lengths[int(0.95 * (len(lengths) - 1))] if lengths else 0,
-                "longest": lengths[-1] if lengths else 0,
+                "median": median,
+                "p95": p95,
+                "longest": max(lengths, default=0),
             },
             "shortened": self._shortened,
             "dropped": {kind: self._dropped[kind] for kind in DROPS if self._dropped[kind]},
+            "without_examples": self._alone,  # though none was dropped
             "over_max_length": self._long,
         }
 
@@ -292,6 +298,17 @@ def _show(stats: dict[str, Any]) -> None:
             + ")"
         )
     say(f"  held out for choosing checkpoints: {', '.join(stats['held_out_databases']) or 'none'}")
+
+
+def _note_examples(config: Config, stats: dict[str, Any]) -> None:
+    """Where worked examples were asked for, and there are none to choose from."""
+    alone = {split: figures["without_examples"] for split, figures in stats["splits"].items()}
+    if config.prompt.shots and any(alone.values()):
+        counts = ", ".join(f"{split} {count}" for split, count in alone.items() if count)
+        say(
+            f"  note: prompts without a worked example: {counts}; there is none about another database"
+            + ("" if config.prompt.same_database else " (prompt.same_database=true takes those of the same)")
+        )
 
 
 def show_prompts(folder: Path, count: int) -> None:

@@ -190,8 +190,10 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
         if before.get(key) != after.get(key):
             return f"{key}: {before.get(key)} -> {after.get(key)}"
     for name in sorted(set(old["inputs"]) | set(new["inputs"])):
-        if old["inputs"].get(name) != new["inputs"].get(name):
-            return f"{name} {'is missing' if new['inputs'].get(name) == 'missing' else 'changed'}"
+        before, after = old["inputs"].get(name), new["inputs"].get(name)
+        if before != after:
+            how = {"missing": "is missing", None: "is no longer used"}.get(after, "changed" if before else "is new")
+            return f"{name} {how}"
     return None
 
 

@@ -201,6 +201,21 @@ def test_columns_are_mapped_and_synthetic_pairs_stay_marked(shop: list[dict[str,
     assert not any("synthetic" in entry for split in ("select", "dev") for entry in entries(split))
 
 
+def test_what_is_not_one_query_is_left_out_and_listed(shop: list[dict[str, Any]], bring: Import) -> None:
+    odd = ["SELECT 1; DROP TABLE product", "PRAGMA table_info(product)", "EXPLAIN SELECT 1", "DELETE FROM product"]
+    fine = ["((SELECT 1)) ;", "WITH a AS (SELECT ';') SELECT * FROM a; -- that is all", "VALUES (1)"]
+    rows = [(f"Question {place}?", query) for place, query in enumerate([*odd, *fine])]
+    write_csv("pairs.csv", [("question", "sql"), *((pair["question"], pair["query"]) for pair in shop), *rows])
+    bring()
+    listed = dataset()["left_out"]
+    assert [entry["query"] for entry in listed] == odd
+    assert [entry["reason"] for entry in listed] == ["is more than one statement"] + 3 * [
+        "is not a query (SELECT, WITH or VALUES)"
+    ]
+    kept = {entry["query"] for split in ("train", "select", "dev") for entry in entries(split)}
+    assert not set(odd) & kept and set(fine) <= kept
+
+
 def test_several_databases_are_told_apart_by_db_id_and_missing_ones_are_listed(
     sample: Path, shop: list[dict[str, Any]], bring: Import, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,7 +352,7 @@ WRONG = {
     "no pair is about one that is there": {"head": ("question", "sql", "db_id"), "rows": [("A?", "SELECT 1", "x"), ("B?", "SELECT 2", "y")]},
     "are too few or too alike": {"rows": [("A?", "SELECT 1"), ("B?", "SELECT 2")]},
     "pairs are synthetic": {"head": ("question", "sql", "synthetic"), "rows": [("A?", "SELECT 1", "true")]},
-    "pairs.csv, row 1: not said in SQLite: it is not one query": {"--dialect": "mysql", "rows": [("A?", "DROP TABLE x")]},
+    "pairs.csv, row 1: its SQL is not a query": {"rows": [("A?", "DROP TABLE x")]},
     "nothere.yaml": {"--columns": "nothere.yaml"},
     "--rows: is for a server": {"--rows": "5", "code": 2},
     "cannot connect": {"--db": "postgresql://127.0.0.1:1/x"},

@@ -110,6 +110,7 @@ def test_synthetic_pairs_are_trained_on_and_marked(prepared: Path, loraql: Loraq
     ]  # fmt: skip
     Path("made.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
     loraql("prepare", prepared, "data.synthetic=[made.jsonl]")
+    assert "up to date" in loraql("prepare", prepared, "data.synthetic=made.jsonl")
     loraql("render", prepared, "data.synthetic=[made.jsonl]", "data.limit=null")
     made = [line for split in ("train", "select", "dev") for line in lines(split) if line["origin"] == "synthetic"]
     # A synthetic pair about a database that is held out for choosing is neither trained on nor chosen by.
@@ -170,6 +171,17 @@ def test_asking_shows_the_very_prompt_that_was_scored(prepared: Path, loraql: Lo
         assert wrap_prompt(tokenizer, text) == line["prompt"]
 
 
+def test_prompts_that_find_no_worked_example_are_told_of(prepared: Path, loraql: Loraql) -> None:
+    one = [entry for entry in entries("train") if entry["db_id"] == "shop"]
+    make_own(train=one, select=one[:3], dev=one[:4])
+    settings = ["data.source=mine", "selection.databases=0", "prompt.shots=2", "data.limit=null"]
+    loraql("prepare", prepared, *settings)
+    assert f"train {len(one)}, select 3, dev 4; there is none about another database" in loraql(
+        "render", prepared, *settings
+    )
+    assert "without a worked example" not in loraql("render", prepared, *settings, "prompt.same_database=true")
+
+
 def test_another_state_of_a_database_wakes_render(prepared: Path, loraql: Loraql) -> None:
     loraql("render", prepared)
     manifest = RAW / "manifest.json"
@@ -216,7 +228,7 @@ def test_changed_meanings_wake_render(prepared: Path, loraql: Loraql) -> None:
     assert "up to date" in loraql("render", prepared)
     path = RAW / "database/museum/museum.columns.csv"
     path.write_text("table,column,description\nartist,name,how a label spells it\n", encoding="utf-8")
-    assert "museum.columns.csv changed" in loraql("render", prepared)
+    assert "museum.columns.csv is new" in loraql("render", prepared)
 
 
 def test_the_marks_of_a_template_are_broken_where_data_holds_them(prepared: Path, loraql: Loraql) -> None:

@@ -63,6 +63,12 @@ def test_what_makes_it_stale(config: Config) -> None:
     assert why_stale(stage, config) == f"{config.runs / 'input.txt'} changed"
     (config.runs / "input.txt").unlink()
     assert why_stale(stage, config) == f"{config.runs / 'input.txt'} is missing"
+    assert (
+        why_stale(replace(stage, inputs=lambda config: {}), config) == f"{config.runs / 'input.txt'} is no longer used"
+    )
+    (config.runs / "input.txt").write_text("one", encoding="utf-8")
+    more = {"more": "sha256"} | dict(stage.inputs(config))
+    assert why_stale(replace(stage, inputs=lambda config: more), config) == "more is new"
     (config.run / "copy" / "out.txt").write_text("", encoding="utf-8")
     assert "out.txt is missing or cut short" in str(why_stale(stage, config))
 

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from data.imports.pairs import Pair
 from pipeline.splits import question_key, sql_key
 
@@ -96,7 +98,7 @@ class Lengths:
 
     def share(self, part: float) -> int:
         """So many tokens hold this part of the pairs."""
-        return sorted(self.tokens)[int(part * (len(self.tokens) - 1))]
+        return int(np.quantile(self.tokens, part, method="inverted_cdf"))
 
 
 @dataclass(frozen=True)
