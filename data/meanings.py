@@ -19,6 +19,7 @@ import yaml
 
 from data.comments import column_comments
 from data.errors import UserError
+from data.imports.delimited import delimiter_of
 from data.schema import Column, Schema, open_read_only, read_sqlite
 
 COLUMNS = ("table", "column", "description", "unit", "values")
@@ -196,7 +197,7 @@ def _csv_entries(path: Path, text: str, needed: Sequence[str] = COLUMNS[:2]) -> 
     names: list[str] = []
     place = 0
     try:
-        for place, row in enumerate(csv.reader(io.StringIO(text, newline="")), start=1):
+        for place, row in enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text)), start=1):
             if not any(cell.strip() for cell in row):
                 continue
             if not names:

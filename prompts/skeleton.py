@@ -10,6 +10,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from itertools import pairwise
 
+from prompts.words import name_words, stem
+
 NAME, VALUE = "_", "?"
 QUESTION_VALUE = "#"  # where `?` ends a sentence
 # Characters that a query or a question is cut to: Spider's longest have 600 and 250, and input may be hostile.
@@ -138,7 +140,6 @@ _QUESTION = re.compile(
       | (?P<sign>[^\s\w])""",
     re.VERBOSE,
 )
-_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[^\W\d_A-Za-z]+|\d+")
 _TABLE = re.compile(r'^Table ("(?:[^"]|"")*"|\w+) contains columns such as (.*)$', re.MULTILINE)
 _COLUMN = re.compile(r'(?:^|, )("(?:[^"]|"")*"|\w+)(?=: |, |$)')
 # Words that names may hold, and that tell the form of a question all the same.
@@ -163,7 +164,7 @@ def question_skeleton(question: str, names: Collection[str] = ()) -> str:
         text = match[0]
         if match.lastgroup == "quoted" or text[0].isdigit():
             mask = QUESTION_VALUE
-        elif any(_stem(part) in stems for part in (text, *re.split(r"[_'’-]", text))):
+        elif any(stem(part.lower()) in stems for part in (text, *re.split(r"[_'’-]", text))):
             mask = NAME
         elif text[0].isupper() and not begins and text.lower() not in _FORM and text != "I":
             mask = QUESTION_VALUE
@@ -177,19 +178,8 @@ def question_skeleton(question: str, names: Collection[str] = ()) -> str:
 
 @lru_cache(1024)
 def _stems(names: frozenset[str]) -> frozenset[str]:
-    words = {_stem(part) for name in names for part in _PARTS.findall(name)} | {_stem(name) for name in names}
-    return frozenset(word for word in words if word not in _FORM and (len(word) > 1 or not word.isascii()))
-
-
-@lru_cache(REMEMBERED)
-def _stem(word: str) -> str:
-    """Lower case, without the ending of a plural."""
-    word = word.lower()
-    if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
-    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
-        return word[:-2]
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+    parts = {part for name in names for part in [*name_words(name), name.lower()]}
+    return frozenset(stem(part) for part in parts - _FORM if len(part) > 1 or not part.isascii())
 
 
 @lru_cache(1024)

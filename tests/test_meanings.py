@@ -39,6 +39,7 @@ def database(folder: Path, script: str) -> Path:
     ("name", "text"),
     [
         ("a.csv", "Table,COLUMN,Description,Unit,Values\nStay,los,length of stay,days,a|b\n"),
+        ("a.csv", "table;column;description;unit;values\nStay;los;length of stay;days;a|b\n"),
         (
             "a.csv",
             "\ufeffunit,column,table,values,description,kind\r\ndays, los ,Stay,a | b,length of  stay,INT\r\n,,,,\n",

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from data.imports.building import quoted
 from data.synthetic.kinds import Value
-from data.synthetic.profile import Entity, Field, Link, quoted
+from data.synthetic.profile import Entity, Field, Link
 
 Aggregate = Literal["", "count", "avg", "sum", "max", "min"]
 Shape = Literal["list", "count", "figures", "groups", "parents"]

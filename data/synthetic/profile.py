@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data.errors import UserError
-from data.imports.building import quoted as quoted  # which `plan.py` takes from here
+from data.imports.building import quoted
 from data.meanings import describe_columns
 from data.schema import Column, ForeignKey, Schema, Table, open_read_only, read_sqlite, stored_columns
 from data.synthetic import nouns
