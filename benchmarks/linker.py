@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -97,6 +98,7 @@ def main() -> None:
         result = {
             "held_out_training_databases": fitted,
             "dev": cases.recall(linkers).summary() | {"missing_databases": sorted(cases.missing)},
+            "dev_without_synonyms": without_synonyms(cases),
             "tokens": tokens(cases, linkers, arguments.tokenizer or fetch_base(ModelSettings())),
             "milliseconds_a_question": milliseconds(cases, linkers, arguments.repeats),
             "machine": f"{platform.platform()}, {os.cpu_count()} cores",
@@ -104,6 +106,12 @@ def main() -> None:
         }
     arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
+
+
+def without_synonyms(cases: Cases) -> dict[str, Any]:
+    """The recall of the same trees where no word stands for another."""
+    with patch("prompts.clues.synonyms", dict):
+        return cases.recall({name: Linker(schema) for name, schema in cases.schemas.items()}).summary()
 
 
 def kept(path: Path) -> Any:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from data.errors import UsageError, UserError
 from data.imports.databases import import_databases
 from data.imports.dialects import Dialect
-from data.imports.folders import split_named
+from data.imports.folders import find_inside, split_named
 from data.imports.pairs import Pair, read_pairs
 from data.imports.published import LAYOUTS, read_published
 from data.imports.servers import copy_server
@@ -59,7 +59,7 @@ def read_source(paths: Sequence[str], layout: str | None, columns: Mapping[str, 
         raise UsageError(f"--format {layout}: a published layout is that of one folder, and its columns are known")
     if only and not columns and (layout or (only.exists() and any(known.fits(only) for known in LAYOUTS.values()))):
         published = read_published(only, layout)
-        root = only if only.is_dir() else only.parent
+        root = only if only.is_dir() else None
         return Source(published.pairs, published.databases, published.descriptions, root, tuple(published.notes))
     read = [read_pairs(path, columns) for path in paths]
     named = [split_named(Path(path).stem) for path in paths]
@@ -159,7 +159,7 @@ def _first_of_each(meanings: Iterable[Meaning], without: Sequence[Meaning]) -> l
 def copy_tables(source: Source, names: set[str], folder: Path) -> set[str]:
     """Writes the entries of a published `tables.json` that describe these databases; which ones they are."""
     entries: dict[str, Any] = {}
-    for path in sorted(source.root.rglob(f"*{TABLES}")) if source.root else []:
+    for path in find_inside(source.root, f"*{TABLES}") if source.root else []:
         read_tables_json(path)
         for entry in json.loads(path.read_text(encoding="utf-8")):
             if entry["db_id"] in names:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import sqlglot
-from sqlglot.tokens import TokenType
 
 from data.errors import UsageError, UserError
 from data.imports.dialects import Dialect, transpile_query
@@ -192,7 +191,9 @@ def _no_query(sql: str) -> str | None:
     except sqlglot.errors.TokenError:
         return None
     statements = [
-        list(part) for end, part in groupby(tokens, lambda token: token.token_type == TokenType.SEMICOLON) if not end
+        list(part)
+        for end, part in groupby(tokens, lambda token: token.token_type == sqlglot.TokenType.SEMICOLON)
+        if not end
     ]
     if len(statements) > 1:
         return "is more than one statement"

@@ -13,7 +13,7 @@ from data.schema import Schema
 from prompts.context import used_columns
 from prompts.link import Linker, Ranking
 from prompts.render import PromptStyle, Shot
-from prompts.show import add_values, without_values
+from prompts.show import add_values
 from prompts.values import Mention, ValueIndex, open_index
 
 # What is dropped from a prompt that is too long, in this order.
@@ -176,7 +176,7 @@ class Composer:
     def _filled(self, draft: Draft) -> Schema:
         index = draft.database.index if draft.samples or self._view.matches else None
         if index is None:
-            return without_values(draft.schema)
+            return draft.schema
         mentions = draft.database.mentions(draft.question) if self._view.matches else []
         return add_values(draft.schema, index, mentions, draft.samples)
 

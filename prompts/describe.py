@@ -5,11 +5,13 @@ trained on them (source: the prompt specification in docs/prompts.md).
 """
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from data.schema import Column, ForeignKey, Schema, Table
 
 ForeignKeys = Literal["child", "both"]
+REMEMBERED = 1 << 16  # names and types, which every prompt of a database repeats
 
 
 def describe(schema: Schema, foreign_keys: ForeignKeys = "both") -> str:
@@ -33,6 +35,7 @@ def create_tables(schema: Schema, foreign_keys: ForeignKeys = "both") -> str:
     return "\n".join(_statement(table, _shown_keys(table, schema, foreign_keys)) for table in schema.tables)
 
 
+@lru_cache(REMEMBERED)
 def quote_name(name: str) -> str:
     """The name itself if it is a plain word, else double-quoted."""
     return name if re.fullmatch(r"\w+", name) else _quoted(name)
@@ -44,12 +47,12 @@ def _quoted(name: str) -> str:
 
 def _printable(text: str) -> str:
     """Without line breaks and control characters, which could pass for parts of a prompt."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _sentence(table: Table) -> str:
     parts = [
-        f"{quote_name(column.name)}{_typed(column)}" + (f" ({_about(column)})" if _about(column) else "")
+        f"{quote_name(column.name)}{_typed(column.type)}" + (f" ({_about(column)})" if _about(column) else "")
         for column in table.columns
     ]
     if len(table.primary_key) == 1:
@@ -59,8 +62,9 @@ def _sentence(table: Table) -> str:
     return f"Table {quote_name(table.name)} contains columns such as " + ", ".join(parts)
 
 
-def _typed(column: Column) -> str:
-    kind = re.sub(r"\s*\([^)]*\)", "", _printable(column.type)).strip().lower()
+@lru_cache(REMEMBERED)
+def _typed(declared: str) -> str:
+    kind = re.sub(r"\s*\([^)]*\)", "", _printable(declared)).strip().lower()
     return f": {kind}" if kind else ""
 
 

@@ -3,7 +3,7 @@
 Takes a schema as it will be shown, and gives it back with `Column.values` filled from the index.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from data.schema import Column, Schema
@@ -18,21 +18,13 @@ def add_values(schema: Schema, index: ValueIndex, mentions: Sequence[Mention], s
     for mention in mentions:
         mentioned.setdefault((mention.table, mention.column), []).append(mention.text)
 
-    def values(table: str, column: Column) -> tuple[str, ...]:
+    def filled(table: str, column: Column) -> Column:
         own = mentioned.get((table, column.name), [])[:MENTIONED]
         others = [text for text in index.samples(table, column.name, samples) if text not in own]
-        return (*own, *others[: max(samples - len(own), 0)])
+        values = (*own, *others[: max(samples - len(own), 0)])
+        return replace(column, values=values) if values else column
 
-    return _with_values(schema, values)
-
-
-def without_values(schema: Schema) -> Schema:
-    return _with_values(schema, lambda table, column: ())
-
-
-def _with_values(schema: Schema, values: Callable[[str, Column], tuple[str, ...]]) -> Schema:
     tables = tuple(
-        replace(table, columns=tuple(replace(column, values=values(table.name, column)) for column in table.columns))
-        for table in schema.tables
+        replace(table, columns=tuple(filled(table.name, column) for column in table.columns)) for table in schema.tables
     )
     return replace(schema, tables=tables)
