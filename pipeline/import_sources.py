@@ -70,16 +70,16 @@ def read_source(paths: Sequence[str], layout: str | None, columns: Mapping[str, 
     return Source([pair for pairs in read for pair in pairs])
 
 
-def lay_out(source: Source, database: str | None, rows: int, folder: Path) -> Laid:
+def lay_out(source: Source, database: str | None, rows: int, schema: str | None, folder: Path) -> Laid:
     """Writes the databases under `folder`: that of `--db`, else those of the published data set.
 
     One of a published data set that cannot be read is noted and counts as missing.
     """
     target = folder / FOLDER
     if database is not None and "://" in database:
-        return _named_as_asked(_from_server(database, rows, target), source, target)
-    if rows:
-        raise UsageError("--rows: is for a server; a file is copied with all its rows")
+        return _named_as_asked(_from_server(database, rows, schema, target), source, target)
+    if rows or schema:
+        raise UsageError(f"--{'rows' if rows else 'schema'}: is for a server; of a file all is copied")
     if database is not None:
         made = import_databases(Path(database), target)
         files = {item.name: item.path for item in made}
@@ -100,13 +100,13 @@ def lay_out(source: Source, database: str | None, rows: int, folder: Path) -> La
     return Laid(laid, dict(source.databases), notes=tuple(problems))
 
 
-def _from_server(url: str, rows: int, target: Path) -> Laid:
+def _from_server(url: str, rows: int, schema: str | None, target: Path) -> Laid:
     name = unquote(urlsplit(url).path.removeprefix("/"))
     if not name:
         raise UsageError("--db: the URL names no database, as postgresql://me@localhost/shop does")
     path = database_file(target, name)
     fresh = target / "server.sqlite"
-    copy = copy_server(url, fresh, rows)
+    copy = copy_server(url, fresh, rows, schema)
     path.parent.mkdir(parents=True)
     fresh.rename(path)
     notes = [*copy.notes, *([] if rows else ["no rows are copied: without --rows every query returns nothing"])]

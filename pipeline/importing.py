@@ -8,37 +8,29 @@ import json
 import os
 import re
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import sqlglot
-
 from data.errors import UsageError, UserError
-from data.imports.dialects import Dialect, transpile_query
-from data.imports.pairs import Pair
+from data.imports.dialects import Dialect
 from data.spider import DATABASE_FOLDERS
 from pipeline.base import EMBEDDED
 from pipeline.checkup.check import check_up, show
 from pipeline.checkup.facts import Checkup, Item
 from pipeline.config import PUBLISHED, Config, DataSettings
 from pipeline.console import say, table
+from pipeline.import_pairs import LeftOut, by_reason, usable_pairs
 from pipeline.import_recipe import write_recipe
-from pipeline.import_sources import Laid, Source, copy_tables, lay_out, read_source, write_all_meanings
+from pipeline.import_sources import Laid, Source, lay_out, read_source, write_all_meanings
 from pipeline.splits import DEV, SHARES, TEST, Division, split_pairs
 from pipeline.stage import MANIFEST, Stage, read_json, run_stage, write_json
 
 NAME = "import"
 DIALECTS = ("sqlite", *get_args(Dialect))
 RAW = Path("data/raw")
-SHOWN = 5
-QUERIES = ("SELECT", "WITH", "VALUES")
-
-LeftOut = list[tuple[Pair, str]]  # with the reason
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,7 @@ class ImportOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     meanings: Path | None = None
     rows: int = 0
+    schema: str | None = None
     dialect: str | None = None
     shares: tuple[int, int, int] = SHARES
     seed: int = 0
@@ -132,91 +125,23 @@ def _import(source: Source, options: ImportOptions, folder: Path) -> Checkup:
     """Fills the folder; on any error nothing of it stays."""
     with ExitStack() as undo:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
-        laid = lay_out(source, options.database, options.rows, folder)
+        laid = lay_out(source, options.database, options.rows, options.schema, folder)
         notes = [*source.notes, *laid.notes, *write_all_meanings(laid, source, options.meanings)]
-        pairs, without_database = _about_databases(source, laid, folder)
-        pairs, no_query = _queries_alone(pairs)
-        pairs, untranslated = _in_sqlite(pairs, options.dialect, laid)
+        pairs, unusable, doubts = usable_pairs(source, laid, options.dialect, folder)
         missing = {str(pair.db_id) for pair in pairs} - set(laid.files)
         division = split_pairs(pairs, options.shares, options.seed, missing)
-        left_out = [*without_database, *no_query, *untranslated, *division.left_out]
+        left_out = [*unusable, *division.left_out]
         _write(division, laid, folder)
         _show(division)
-        notes += [*division.notes, *_told(left_out)]
+        notes += [*division.notes, *by_reason(left_out, "left out"), *by_reason(doubts, "translated, with a doubt")]
         split_of = {id(pair): split for split, chosen in division.splits.items() for pair in chosen}
         items = [
             Item(pair, split_of[id(pair)], laid.files.get(str(pair.db_id))) for pair in pairs if id(pair) in split_of
         ]
         checkup = check_up(options.name, items, options.base, folder, notes, options.workers)
-        write_json(folder / "dataset.json", _summary(division, checkup, left_out))
+        write_json(folder / "dataset.json", _summary(division, checkup, left_out, doubts))
         undo.pop_all()
     return checkup
-
-
-def _about_databases(source: Source, laid: Laid, folder: Path) -> tuple[list[Pair], LeftOut]:
-    """The pairs with their databases. Where a file is missing, those stay whose schema is known otherwise."""
-    names = list(laid.files)
-    pairs: list[Pair] = []
-    for pair in source.pairs:
-        if pair.db_id is None and len(names) > 1:
-            raise UserError(
-                f"{pair.place}: names no database, and there are {len(names)} ({', '.join(names[:SHOWN])}"
-                f"{', ...' if len(names) > SHOWN else ''}); add a column db_id"
-            )
-        pairs.append(pair if pair.db_id else replace(pair, db_id=names[0]))
-    asked = {str(pair.db_id) for pair in pairs}
-    if not asked & set(names):
-        raise UserError(
-            f"{pairs[0].place}: is about the database {pairs[0].db_id}, and no pair is about one that is there "
-            f"({', '.join(names[:SHOWN])}); name the files as the pairs name their databases"
-        )
-    known = copy_tables(source, asked, folder) | set(names)
-    left_out = [(pair, f"no database {pair.db_id}") for pair in pairs if pair.db_id not in known]
-    return [pair for pair in pairs if pair.db_id in known], left_out
-
-
-def _queries_alone(pairs: list[Pair]) -> tuple[list[Pair], LeftOut]:
-    """The pairs whose SQL is one query: anything else would run in part, or be learnt by the model as it stands."""
-    reasons = [_no_query(pair.query) for pair in pairs]
-    left_out = [(pair, reason) for pair, reason in zip(pairs, reasons, strict=True) if reason]
-    if len(left_out) == len(pairs):
-        raise UserError(f"{pairs[0].place}: its SQL {left_out[0][1]}, and no pair is left")
-    return [pair for pair, reason in zip(pairs, reasons, strict=True) if not reason], left_out
-
-
-def _no_query(sql: str) -> str | None:
-    """Why a text is not one query; None if it is, or cannot be told."""
-    try:
-        tokens = sqlglot.tokenize(sql, read="sqlite")
-    except sqlglot.errors.TokenError:
-        return None
-    statements = [
-        list(part)
-        for end, part in groupby(tokens, lambda token: token.token_type == sqlglot.TokenType.SEMICOLON)
-        if not end
-    ]
-    if len(statements) > 1:
-        return "is more than one statement"
-    words = [token.text.upper() for part in statements for token in part if token.text != "("]
-    return "is not a query (SELECT, WITH or VALUES)" if words[:1] and words[0] not in QUERIES else None
-
-
-def _in_sqlite(pairs: list[Pair], dialect: str | None, laid: Laid) -> tuple[list[Pair], LeftOut]:
-    """The pairs in SQLite's words; what cannot be said in them is left out."""
-    chosen = next((known for known in get_args(Dialect) if known == (dialect or laid.dialect)), None)
-    if chosen is None:
-        return pairs, []
-    kept, left_out = list[Pair](), LeftOut()
-    for pair in pairs:
-        made = transpile_query(pair.query, chosen, laid.schema)
-        if made.query:
-            kept.append(replace(pair, query=made.query))
-        else:
-            left_out.append((pair, f"not said in SQLite: {made.reason}"))
-    if not kept:
-        pair, reason = left_out[-1]
-        raise UserError(f"{pair.place}: {reason}; no pair is left (is --dialect {chosen} what they are written in?)")
-    return kept, left_out
 
 
 def _write(division: Division, laid: Laid, folder: Path) -> None:
@@ -238,33 +163,21 @@ def _write(division: Division, laid: Laid, folder: Path) -> None:
                 shutil.copyfile(path, target / path.name)
 
 
-def _summary(division: Division, checkup: Checkup, left_out: LeftOut) -> dict[str, Any]:
+def _summary(division: Division, checkup: Checkup, left_out: LeftOut, doubts: LeftOut) -> dict[str, Any]:
     return {
         "questions": dict(checkup.splits),
         "missing_databases": dict(checkup.missing),
         "split": division.by,
         "notes": list(checkup.notes),
-        "left_out": [
-            {"place": pair.place, "reason": reason, "question": pair.question, "query": pair.query}
-            for pair, reason in left_out
-        ],
+        "left_out": _listed(left_out),
+        "doubts": _listed(doubts),
     }
 
 
-def _told(left_out: LeftOut) -> list[str]:
-    """Pairs that are left out, by reason."""
-    places: dict[str, list[str]] = {}
-    for pair, reason in left_out:
-        places.setdefault(reason, []).append(pair.place)
-    most = Counter({reason: len(found) for reason, found in places.items()}).most_common()
-    told = [
-        f"{count} left out ({'; '.join(places[reason][:3])}{'; ...' if count > 3 else ''}): {reason}"
-        for reason, count in most[:SHOWN]
-    ]
-    more = sum(count for _, count in most[SHOWN:])
+def _listed(found: LeftOut) -> list[dict[str, str]]:
     return [
-        *told,
-        *([f"{more} left out for {len(most) - SHOWN} other reasons: dataset.json lists them"] if more else []),
+        {"place": pair.place, "reason": reason, "question": pair.question, "query": pair.query}
+        for pair, reason in found
     ]
 
 

@@ -42,6 +42,9 @@ def import_pairs(
         Path | None, typer.Option("--columns", help="CSV or YAML: table, column, description, unit, values")
     ] = None,
     rows: Annotated[int, typer.Option(min=0, help="rows of each table that are copied from a server")] = 0,
+    schema: Annotated[
+        str | None, typer.Option(help="which schema of a PostgreSQL server is copied; the user's own if not given")
+    ] = None,
     dialect: Annotated[
         str | None,
         typer.Option(help="what the SQL is written in: sqlite, postgres or mysql; a server's own if not given"),
@@ -72,6 +75,7 @@ def import_pairs(
             columns=verb.parse_columns(columns or []),
             meanings=meanings,
             rows=rows,
+            schema=schema,
             dialect=dialect,
             shares=parse_shares(split),
             seed=seed,

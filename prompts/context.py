@@ -5,8 +5,9 @@ needs. Prompts for scoring and answering are not made here: they never look at a
 """
 
 import random
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import sqlglot
@@ -17,6 +18,15 @@ from data.schema import Schema, Table
 
 ContextKind = Literal["full", "needed", "distract", "mixed", "linked"]
 _MIXTURE: tuple[ContextKind, ...] = ("full", "needed", "distract")
+
+
+@dataclass(frozen=True)
+class _Select:
+    """One SELECT: the columns that it names as (table or alias, column), and whose columns `*` stands for ("": all)."""
+
+    scope: Scope
+    named: Sequence[tuple[str, str]]
+    starred: Sequence[str]
 
 
 def choose_context(
@@ -62,29 +72,41 @@ def used_columns(schema: Schema, query: str, stars: bool = True) -> dict[str, se
     A column without a table belongs to every table of its SELECT that has one of that name. `*` names all
     columns of the tables that its SELECT reads, unless it is the one of count(*), or `stars` is False.
     """
+    selects = _selects(query)
+    by_name = {table.name.lower(): table for table in schema.tables}
+    used: dict[str, set[str]] = {}
+    for select in selects:
+        for table in _tables(select.scope, by_name).values():
+            used.setdefault(table.name, set())
+    for select in selects:
+        tables = _tables(select.scope, by_name)
+        for owner, name in select.named:
+            for table in _owners(tables, owner, name) or _owners(_outer(select.scope, by_name), owner, name):
+                used[table.name] |= _named(table, name)
+        for owner in select.starred if stars else ():
+            for table in _owners(tables, owner, "*"):
+                used[table.name] |= _named(table, "*")
+    return used
+
+
+@lru_cache(64)  # the questions that share a query come together
+def _selects(query: str) -> Sequence[_Select]:
+    """The SELECTs of a query; none if it cannot be parsed."""
     try:
         # What follows a semicolon, if only a note, is no part of the query.
         statements = [statement for statement in sqlglot.parse(query, read="sqlite") if statement]
-        scopes = traverse_scope(statements[0]) if statements else []
+        return [_read(scope) for scope in traverse_scope(statements[0])] if statements else []
     except (sqlglot.errors.SqlglotError, RecursionError):
-        return {}
-    by_name = {table.name.lower(): table for table in schema.tables}
-    used: dict[str, set[str]] = {}
-    for scope in scopes:
-        for table in _tables(scope, by_name).values():
-            used.setdefault(table.name, set())
-    for scope in scopes:
-        tables = _tables(scope, by_name)
-        named = [(column.table, column.name) for column in scope.columns]
-        named += [("", shared.name) for join in scope.find_all(exp.Join) for shared in join.args.get("using") or []]
-        for owner, name in named:
-            for table in _owners(tables, owner, name) or _owners(_outer(scope, by_name), owner, name):
-                used[table.name] |= _named(table, name)
-        for star in scope.find_all(exp.Star) if stars else ():
-            owner = star.parent.table if isinstance(star.parent, exp.Column) else ""
-            for table in _owners(tables, owner, "*") if owner or isinstance(star.parent, exp.Select) else ():
-                used[table.name] |= _named(table, "*")
-    return used
+        return []
+
+
+def _read(scope: Scope) -> _Select:
+    named = [(column.table, column.name) for column in scope.columns]
+    named += [("", shared.name) for join in scope.find_all(exp.Join) for shared in join.args.get("using") or []]
+    parents = [star.parent for star in scope.find_all(exp.Star)]
+    starred = ["" for parent in parents if isinstance(parent, exp.Select)]
+    starred += [parent.table for parent in parents if isinstance(parent, exp.Column) and parent.table]
+    return _Select(scope, named, starred)
 
 
 def _tables(scope: Scope, by_name: Mapping[str, Table]) -> dict[str, Table]:

@@ -318,20 +318,20 @@ def test_pairs_in_another_dialect_are_translated_or_listed(shop: list[dict[str, 
 def test_a_server_is_copied_with_its_meanings_and_its_dialect(
     shop: list[dict[str, Any]], bring: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[str, int]] = []
+    seen: list[tuple[str, int, str | None]] = []
 
-    def copy(url: str, path: Path, rows: int = 0) -> ServerCopy:
-        seen.append((url, rows))
+    def copy(url: str, path: Path, rows: int = 0, schema: str | None = None) -> ServerCopy:
+        seen.append((url, rows, schema))
         path.parent.mkdir(parents=True)
         shutil.copyfile("shop.sqlite", path)
         meaning = Meaning("customer", "city", "where it lives")
-        return ServerCopy(path, "postgres", "public", {}, (meaning,), ("the view v is left out",))
+        return ServerCopy(path, "postgres", "public", (meaning,), ("the view v is left out",))
 
     monkeypatch.setattr(import_sources, "copy_server", copy)
     rows = [(pair["question"], re.sub(r"\bFROM (\w+)", r"FROM public.\1", pair["query"])) for pair in shop]
     write_csv("pairs.csv", [("question", "sql"), *rows])
-    bring(database="postgresql://me:secret@host/shop", rows=50)
-    assert seen == [("postgresql://me:secret@host/shop", 50)]
+    bring(database="postgresql://me:secret@host/shop", rows=50, schema="public")
+    assert seen == [("postgresql://me:secret@host/shop", 50, "public")]
     assert {entry["db_id"] for entry in entries("train")} == {"shop"}
     assert not any("public." in entry["query"] for entry in entries("train"))
     database = RAW / "my-shop/database/shop/shop.sqlite"
@@ -342,7 +342,7 @@ def test_a_server_is_copied_with_its_meanings_and_its_dialect(
 
 
 WRONG = {
-    "pairs.csv, row 2: has no question": {"rows": [("A?", "SELECT 1"), ("", "SELECT 2")]},
+    "pairs.csv, row 3: has no question": {"rows": [("A?", "SELECT 1"), ("", "SELECT 2")]},
     "no column for the query": {"rows": [("A?", "x")], "head": ("question", "vraag")},
     "nothere.csv": {"pairs": ["nothere.csv"]},
     "nothere.sqlite: no such file": {"--db": "nothere.sqlite"},
@@ -352,9 +352,11 @@ WRONG = {
     "no pair is about one that is there": {"head": ("question", "sql", "db_id"), "rows": [("A?", "SELECT 1", "x"), ("B?", "SELECT 2", "y")]},
     "are too few or too alike": {"rows": [("A?", "SELECT 1"), ("B?", "SELECT 2")]},
     "pairs are synthetic": {"head": ("question", "sql", "synthetic"), "rows": [("A?", "SELECT 1", "true")]},
-    "pairs.csv, row 1: its SQL is not a query": {"rows": [("A?", "DROP TABLE x")]},
+    "pairs.csv, row 2: its SQL is not a query": {"rows": [("A?", "DROP TABLE x")]},
     "nothere.yaml": {"--columns": "nothere.yaml"},
     "--rows: is for a server": {"--rows": "5", "code": 2},
+    "--schema: is for a server": {"--schema": "sales", "code": 2},
+    "the URL names no database": {"--db": "postgresql://127.0.0.1", "code": 2},
     "cannot connect": {"--db": "postgresql://127.0.0.1:1/x"},
     "--name sample: is the name of a published": {"--name": "sample", "code": 2},
     "--name ../x: give letters": {"--name": "../x", "code": 2},
