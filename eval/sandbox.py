@@ -1,9 +1,9 @@
-"""The only place that runs SQL. Every query here is taken to be hostile.
+"""The only place that runs SQL, but for what is imported (`data/imports/guard.py` limits that).
 
-Run as a script by `eval/pool.py`, in a process that holds nothing of ours (nor needs our packages): the
-database opened read-only and immutable, an authorizer that lets SQLite read and do nothing else, limits
-on time, processor time, memory, rows and bytes. It reads queries and writes what came of them, as JSON,
-one line each.
+Every query here is taken to be hostile. Run as a script by `eval/pool.py`, in a process that holds nothing
+of ours (nor needs our packages): the database opened read-only and immutable, an authorizer that lets
+SQLite read and do nothing else, limits on time, processor time, memory, rows and bytes. It reads queries
+and writes what came of them, as JSON, one line each.
 """
 
 import json

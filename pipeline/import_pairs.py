@@ -28,7 +28,7 @@ LeftOut = list[tuple[Pair, str]]  # with the reason
 def usable_pairs(source: Source, laid: Laid, dialect: str | None, folder: Path) -> tuple[list[Pair], LeftOut, LeftOut]:
     """The pairs as they will be kept, those that will not, and those whose translation may differ.
 
-    `dialect` is what they are written in, that of the server or script if not given. Writes `tables.json` into
+    `dialect` is what they are written in, that of the server or its dump if not given. Writes `tables.json` into
     `folder` where it alone tells of a database. Raises UserError where no pair is left.
     """
     pairs, without_database = _about_databases(source, laid, folder)
@@ -104,13 +104,15 @@ def _no_query(sql: str) -> str | None:
 
 def _in_sqlite(pairs: list[Pair], dialect: str | None, laid: Laid) -> tuple[list[Pair], LeftOut, LeftOut]:
     """The pairs in SQLite's words; what cannot be said in them, and what may mean something else in them."""
-    chosen = next((known for known in get_args(Dialect) if known == (dialect or laid.dialect)), None)
-    if chosen is None:
-        return pairs, [], []
+    given = next((known for known in get_args(Dialect) if known == dialect), None)
     kept, left_out, doubts = list[Pair](), LeftOut(), LeftOut()
     with ExitStack() as opened:
         databases = {name: opened.enter_context(closing(open_read_only(path))) for name, path in laid.files.items()}
         for pair in pairs:
+            chosen = given if dialect else laid.dialects.get(str(pair.db_id))
+            if chosen is None:
+                kept.append(pair)
+                continue
             made = transpile_query(pair.query, chosen, laid.schema, databases.get(str(pair.db_id)))
             if made.query:
                 kept.append(replace(pair, query=made.query))
@@ -119,5 +121,7 @@ def _in_sqlite(pairs: list[Pair], dialect: str | None, laid: Laid) -> tuple[list
                 left_out.append((pair, f"not said in SQLite: {made.reason}"))
     if not kept:
         pair, reason = left_out[-1]
-        raise UserError(f"{pair.place}: {reason}; no pair is left (is --dialect {chosen} what they are written in?)")
+        raise UserError(
+            f"{pair.place}: {reason}; no pair is left; is that what they are written in? say so with --dialect"
+        )
     return kept, left_out, doubts

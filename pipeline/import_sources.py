@@ -40,12 +40,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Laid:
-    """The databases that are there now, by name; `dialect` and `schema` are those of a server."""
+    """The databases that are there now, by name; `dialects` of those that a server or its dump gave, `schema` a server's."""
 
     files: dict[str, Path]
     origins: dict[str, Path] = field(default_factory=dict)  # files that they were made of
     meanings: tuple[Meaning, ...] = ()
-    dialect: Dialect | None = None
+    dialects: Mapping[str, Dialect] = field(default_factory=dict)
     schema: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -85,7 +85,8 @@ def lay_out(source: Source, database: str | None, rows: int, schema: str | None,
         files = {item.name: item.path for item in made}
         origins = {item.name: item.source for item in made}
         notes = tuple(f"{item.name}: {note}" for item in made for note in item.notes)
-        return _named_as_asked(Laid(files, origins, notes=notes), source, target)
+        dialects = {item.name: item.dialect for item in made if item.dialect}
+        return _named_as_asked(Laid(files, origins, dialects=dialects, notes=notes), source, target)
     if not source.databases:
         raise UserError("no database: give --db a file, a folder or a server that the questions are about")
     laid, problems = dict[str, Path](), list[str]()
@@ -110,7 +111,7 @@ def _from_server(url: str, rows: int, schema: str | None, target: Path) -> Laid:
     path.parent.mkdir(parents=True)
     fresh.rename(path)
     notes = [*copy.notes, *([] if rows else ["no rows are copied: without --rows every query returns nothing"])]
-    return Laid({name: path}, {}, copy.meanings, copy.dialect, copy.schema, tuple(notes))
+    return Laid({name: path}, {}, copy.meanings, {name: copy.dialect}, copy.schema, tuple(notes))
 
 
 def _named_as_asked(laid: Laid, source: Source, target: Path) -> Laid:
@@ -123,8 +124,9 @@ def _named_as_asked(laid: Laid, source: Source, target: Path) -> Laid:
     path.parent.rename(renamed.parent)
     (renamed.parent / path.name).rename(renamed)
     origins = {new: laid.origins[old]} if old in laid.origins else {}
+    dialects = {new: laid.dialects[old]} if old in laid.dialects else {}
     note = f"the database {old} is called {new} here, as the pairs call it"
-    return replace(laid, files={new: renamed}, origins=origins, notes=(*laid.notes, note))
+    return replace(laid, files={new: renamed}, origins=origins, dialects=dialects, notes=(*laid.notes, note))
 
 
 def write_all_meanings(laid: Laid, source: Source, given: Path | None) -> list[str]:

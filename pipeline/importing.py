@@ -133,6 +133,8 @@ def _import(source: Source, options: ImportOptions, folder: Path) -> Checkup:
         left_out = [*unusable, *division.left_out]
         _write(division, laid, folder)
         _show(division)
+        later = sum(pair.turn > 1 for pair in pairs)
+        notes += [f"pairs that follow on an earlier turn of a chat, and may not stand alone: {later}"] if later else []
         notes += [*division.notes, *by_reason(left_out, "left out"), *by_reason(doubts, "translated, with a doubt")]
         split_of = {id(pair): split for split, chosen in division.splits.items() for pair in chosen}
         items = [

@@ -108,6 +108,9 @@ def test_golds_that_fail_or_return_nothing_are_found_with_the_reason(check: Chec
         ("SELECT title FROM song WHERE singer_id = (SELECT singer_id FROM singer ORDER BY age DESC LIMIT 1)", True),
         ("SELECT name FROM singer ORDER BY random() LIMIT 3", True),
         ("SELECT date('now')", True),
+        ("SELECT strftime('%Y')", True),
+        ("SELECT julianday(max(age)) - julianday('2020-01-01') FROM singer", False),
+        ("SELECT strftime('%Y', name), date(name) FROM singer", False),
         ("WITH s AS (SELECT * FROM singer) SELECT name FROM s ORDER BY age DESC LIMIT 1", True),
     ],
 )

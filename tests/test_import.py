@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +167,8 @@ def test_splits_of_the_source_are_respected_and_leaks_are_told(shop: list[dict[s
     bring()
     assert [entry["question"] for entry in entries("dev")] == [shop[0]["question"], "How many tills?"]
     checkup = json.loads((RAW / "my-shop/checkup.json").read_text(encoding="utf-8"))
-    assert [found["place"] for found in checkup["findings"]["leak"]][-1] == f"pairs.csv, row {len(shop) + 1}"
-    assert [found["place"] for found in checkup["findings"]["fails"]] == [f"pairs.csv, row {len(shop) + 2}"]
+    assert [found["place"] for found in checkup["findings"]["leak"]][-1] == f"pairs.csv, row {len(shop) + 2}"
+    assert [found["place"] for found in checkup["findings"]["fails"]] == [f"pairs.csv, row {len(shop) + 3}"]
 
 
 def test_files_that_are_named_for_splits_make_them(shop: list[dict[str, Any]], bring: Import) -> None:
@@ -225,13 +226,13 @@ def test_several_databases_are_told_apart_by_db_id_and_missing_ones_are_listed(
     assert {entry["db_id"] for split in ("train", "select", "dev") for entry in entries(split)} == {"shop", "clinic"}
     assert dataset()["left_out"] == [
         {
-            "place": f"pairs.csv, row {len(rows) + 1}",
+            "place": f"pairs.csv, row {len(rows) + 2}",
             "reason": "no database lost",
             "question": "Lost?",
             "query": "SELECT 1",
         }
     ]
-    assert f"1 left out (pairs.csv, row {len(rows) + 1}): no database lost" in capsys.readouterr().out
+    assert f"1 left out (pairs.csv, row {len(rows) + 2}): no database lost" in capsys.readouterr().out
 
 
 def test_the_only_database_goes_by_the_name_that_the_pairs_have_for_it(
@@ -313,6 +314,52 @@ def test_pairs_in_another_dialect_are_translated_or_listed(shop: list[dict[str, 
     queries = {entry["question"]: entry["query"] for split in ("train", "select", "dev") for entry in entries(split)}
     assert "ILIKE" not in queries["Like a?"] and "LIKE" in queries["Like a?"]
     assert [found["question"] for found in dataset()["left_out"]] == ["Two?"]
+
+
+def test_a_dump_tells_what_the_pairs_are_written_in(shop: list[dict[str, Any]], bring: Import) -> None:
+    Path("shop.sql").write_text(
+        """-- PostgreSQL database dump
+CREATE TABLE public.sale (id integer NOT NULL, paid date, amount numeric(8,2));
+COPY public.sale (id, paid, amount) FROM stdin;
+1\t2024-01-31\t2.50
+2\t2024-03-01\t4.00
+\\.
+""",
+        encoding="utf-8",
+    )
+    rows = [
+        ("When?", "SELECT paid::date FROM public.sale"),
+        ("How many?", "SELECT count(*) FROM sale"),
+        ("Days?", "SELECT max(paid) - min(paid) FROM sale"),
+        ("Big?", "SELECT id FROM sale WHERE amount > 3"),
+    ]
+    write_csv("pairs.csv", [("question", "sql"), *rows])
+    bring(database="shop.sql")
+    made = {entry["question"]: entry["query"] for split in ("train", "select", "dev") for entry in entries(split)}
+    with closing(sqlite3.connect(RAW / "my-shop/database/shop/shop.sqlite")) as connection:
+        found = {question: connection.execute(query).fetchall() for question, query in made.items()}
+    assert found["When?"] == [("2024-01-31",), ("2024-03-01",)]
+    assert found["Days?"] == [(30,)]
+    bring(database="shop.sql", dialect="sqlite", name="as-they-are")
+    assert any(
+        "::" in entry["query"] for split in ("train", "select", "dev") for entry in entries(split, "as-they-are")
+    )
+
+
+def test_questions_that_follow_on_others_are_told_of(bring: Import, shop: list[dict[str, Any]]) -> None:
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": pair["question"]},
+                {"role": "assistant", "content": pair["query"]},
+            ]
+        }
+        for pair in shop
+    ]
+    chats[0]["messages"] += chats[1]["messages"]
+    Path("chats.jsonl").write_text("".join(f"{json.dumps(chat)}\n" for chat in chats), encoding="utf-8")
+    bring("chats.jsonl")
+    assert any("an earlier turn of a chat, and may not stand alone: 1" in note for note in dataset()["notes"])
 
 
 def test_a_server_is_copied_with_its_meanings_and_its_dialect(

@@ -11,6 +11,7 @@ import pytest
 from conftest import small_spider
 
 from data.errors import UserError
+from data.imports import published
 from data.imports.published import LAYOUTS, read_published
 
 
@@ -38,7 +39,6 @@ def test_spider_is_read_from_where_its_archive_put_it(tmp_path: Path) -> None:
     root = small_spider(tmp_path)
     for layout in (None, "spider"):
         found = read_published(tmp_path, layout)
-        assert found.layout == "spider"
         files = {"train": "train_spider.json", "dev": "dev.json", "test": "test.json"}
         counts = {
             split: len(json.loads((root / name).read_text()))
@@ -46,7 +46,7 @@ def test_spider_is_read_from_where_its_archive_put_it(tmp_path: Path) -> None:
             if (root / name).is_file()
         }
         assert Counter(pair.split for pair in found.pairs) == counts
-        assert found.missing == ["coffee"]
+        assert "coffee" not in found.databases
         assert found.databases["shop"] == root / "database" / "shop" / "shop.sqlite"
         assert found.pairs[0].place == "train_spider.json, row 1"
         assert found.pairs[-1].place.startswith("dev.json, row ")
@@ -84,7 +84,6 @@ def bird(folder: Path) -> Path:
 
 def test_bird_is_read_as_it_unzips(tmp_path: Path) -> None:
     found = read_published(bird(tmp_path))
-    assert found.layout == "bird"
     assert [(pair.question, pair.query, pair.db_id, pair.split, pair.place) for pair in found.pairs] == [
         ("Question 3?", "SELECT 3", "movies", "train", "train/train.json, row 1"),
         ("Question 0? (ratio = a / b;)", "SELECT 0", "financial", "dev", "dev_20240627/dev.json, row 1"),
@@ -98,7 +97,6 @@ def test_bird_is_read_as_it_unzips(tmp_path: Path) -> None:
         "toxicology": databases / "toxicology" / "toxicology.sqlite",
     }
     assert found.descriptions == {"financial": databases / "financial" / "database_description"}
-    assert found.missing == ["gone"]
     assert found.notes == []
 
 
@@ -106,7 +104,7 @@ def test_one_split_of_bird_is_enough_and_what_is_packed_is_said(tmp_path: Path) 
     write(tmp_path / "MINIDEV" / "mini_dev_sqlite.json", [bird_entry("financial", 0)])
     write(tmp_path / "MINIDEV" / "dev_databases.zip", "")
     found = read_published(tmp_path)
-    assert (found.layout, found.missing, found.databases) == ("bird", ["financial"], {})
+    assert found.databases == {}
     assert [pair.split for pair in found.pairs] == ["dev"]
     assert found.notes == [f"{tmp_path / 'MINIDEV' / 'dev_databases.zip'} is not unpacked"]
 
@@ -151,7 +149,6 @@ def test_kaggledbqa_keeps_its_parts_apart(tmp_path: Path) -> None:
     write(root / "KaggleDBQA_tables.json", [])
     path = database(root / "databases" / "Pesticide" / "Pesticide.sqlite")
     found = read_published(tmp_path)
-    assert found.layout == "kaggledbqa"
     assert [(pair.question, pair.split, pair.place) for pair in found.pairs] == [
         ("q0", "train", "KaggleDBQA/examples/Pesticide_fewshot.json, row 1"),
         ("q1", "dev", "KaggleDBQA/examples/Pesticide_test.json, row 1"),
@@ -159,7 +156,6 @@ def test_kaggledbqa_keeps_its_parts_apart(tmp_path: Path) -> None:
         ("q3", None, "KaggleDBQA/examples/USWildFires.json, row 1"),
     ]
     assert found.databases == {"Pesticide": path}
-    assert found.missing == ["USWildFires"]
     assert any("fewshot" in note and "train" in note for note in found.notes)
 
 
@@ -194,7 +190,6 @@ def test_text2sql_data_gives_a_pair_a_sentence_with_its_variables_filled_in(tmp_
     path = write(tmp_path / "geography.json", entries)
     file = database(tmp_path / "geography-db.added-in-2020.sqlite")
     found = read_published(tmp_path)
-    assert found.layout == "geoquery"
     assert [(pair.question, pair.query, pair.split, pair.place) for pair in found.pairs] == [
         ("how big is texas", AREA.replace("state_name0", "texas"), "train", "geography.json, row 1, sentence 1"),
         ("utah 's size", AREA.replace("state_name0", "utah"), "train", "geography.json, row 1, sentence 2"),
@@ -207,8 +202,6 @@ def test_text2sql_data_gives_a_pair_a_sentence_with_its_variables_filled_in(tmp_
     ]
     assert found.databases == {"geography": file}
     assert read_published(path).pairs == found.pairs
-    by_question = read_published(path, split_key="question-split")
-    assert [pair.split for pair in by_question.pairs] == ["train", "dev", "train"]
 
 
 def test_folds_are_no_splits_and_excluded_questions_stay_out(tmp_path: Path) -> None:
@@ -218,7 +211,6 @@ def test_folds_are_no_splits_and_excluded_questions_stay_out(tmp_path: Path) -> 
     ]
     found = read_published(write(tmp_path / "yelp.json", entries))
     assert [(pair.question, pair.split, pair.db_id) for pair in found.pairs] == [("a", None, "yelp")]
-    assert found.missing == ["yelp"]
     assert [note[:11] for note in found.notes] == ["2 questions", "1 questions"]
 
 
@@ -249,7 +241,7 @@ def test_what_fits_no_layout_is_told_what_each_wants(tmp_path: Path) -> None:
     write(tmp_path / "dev.json", [{"question": "q", "query": "SELECT 1", "db_id": "zoo"}])
     message = refused(tmp_path)
     for name, layout in LAYOUTS.items():
-        assert f"{name} wants {layout.wants}" in message
+        assert f"{name}, which wants {layout.wants}" in message
         assert refused(tmp_path, name) == f"{tmp_path}: not in the layout {name}, which wants {layout.wants}"
     assert refused(tmp_path, "wikisql").startswith("no layout is named 'wikisql'; there are spider, bird")
     assert refused(tmp_path / "none") == f"{tmp_path / 'none'}: no such folder"
@@ -259,5 +251,21 @@ def test_a_folder_of_two_data_sets_is_not_guessed_at(tmp_path: Path) -> None:
     small_spider(tmp_path)
     bird(tmp_path / "bird")
     assert "fits the layouts spider and bird" in refused(tmp_path)
-    assert read_published(tmp_path / "bird").layout == "bird"
-    assert read_published(tmp_path, "bird").layout == "bird"
+    assert {pair.db_id for pair in read_published(tmp_path, "bird").pairs} == {
+        "financial",
+        "toxicology",
+        "gone",
+        "movies",
+    }
+    assert read_published(tmp_path / "bird").pairs[0].place == "train/train.json, row 1"
+
+
+def test_a_file_is_recognized_by_its_beginning_and_only_if_it_is_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = json.dumps([text2sql_entry("train", ["SELECT 1"], sentence("a"))] * 50)
+    assert LAYOUTS["geoquery"].fits(write(tmp_path / "geo.json", entries))
+    assert not LAYOUTS["geoquery"].fits(write(tmp_path / "geo.sqlite", entries))
+    monkeypatch.setattr(published, "LOOKED_AT", 300)
+    assert LAYOUTS["geoquery"].fits(tmp_path / "geo.json")
+    assert not LAYOUTS["geoquery"].fits(write(tmp_path / "later.json", "[" + " " * 300 + entries[1:]))

@@ -16,28 +16,35 @@ from urllib.parse import quote
 
 from data.errors import UsageError, UserError
 from data.imports.building import new_database, same_but_for_case
-from data.imports.scripts import run_script
+from data.imports.dialects import Dialect
+from data.imports.guard import limit, why
+from data.imports.rows import SQLITE_SUFFIXES, one_line
+from data.imports.scripts import Ran, run_script
 from data.imports.tabular import load_tables
 from data.schema import SQLITE_HEADER, open_read_only, require_sqlite
 from data.spider import database_file
 
-SQLITE = (".sqlite", ".sqlite3", ".db")
 SCRIPTS = (".sql",)
 TABLES = (".csv", ".tsv", ".parquet")
 ACCEPTED = "an SQLite file, a .sql script, a .csv, .tsv or .parquet file, or a folder of one of these kinds"
 CHECK_SECONDS = 600.0
+LOCK_SECONDS = 5.0  # for which another program may hold the file
 MAX_NAME = 100
 WAL = b"\x02\x02"  # bytes 18 and 19 of a file whose last changes may be in another beside it
 
 
 @dataclass(frozen=True)
 class Imported:
-    """One database: its file, the file or folder that it was made of, and what was inferred or left out."""
+    """One database: its file, the file or folder that it was made of, and what was inferred or left out.
+
+    `dialect` is that of the server which a script was dumped from.
+    """
 
     name: str
     path: Path
     source: Path
     notes: tuple[str, ...] = ()
+    dialect: Dialect | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class _Work:
     name: str
     source: Path
     files: tuple[Path, ...]  # one, or those of the tables
-    make: Callable[["_Work", Path], tuple[str, ...]]
+    make: Callable[["_Work", Path], Ran]
 
 
 def import_databases(source: Path, folder: Path, name: str | None = None) -> list[Imported]:
@@ -62,7 +69,8 @@ def import_databases(source: Path, folder: Path, name: str | None = None) -> lis
         for (work, _), target in zip(made, targets, strict=True):
             (Path(scratch) / work.name).rename(target.parent)
     return [
-        Imported(work.name, target, work.source, notes) for (work, notes), target in zip(made, targets, strict=True)
+        Imported(work.name, target, work.source, ran.notes, ran.dialect)
+        for (work, ran), target in zip(made, targets, strict=True)
     ]
 
 
@@ -86,7 +94,7 @@ def _of_file(path: Path) -> _Work:
         return _Work(path.stem, path, (path,), _from_tables)
     if suffix in SCRIPTS:
         return _Work(path.stem, path, (path,), _from_script)
-    if suffix in SQLITE or _is_sqlite(path):
+    if suffix in SQLITE_SUFFIXES or _is_sqlite(path):
         return _Work(path.stem, path, (path,), _from_sqlite)
     raise UserError(f"{path}: not a kind that can be imported; give {ACCEPTED}")
 
@@ -99,9 +107,11 @@ def _is_sqlite(path: Path) -> bool:
 def _in_folder(folder: Path) -> list[_Work]:
     """The databases of a folder of one kind; Spider's NAME/NAME.sqlite is one of the kinds."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    own = [path / f"{path.name}{suffix}" for path in entries if path.is_dir() for suffix in SQLITE]
+    own = [path / f"{path.name}{suffix}" for path in entries if path.is_dir() for suffix in SQLITE_SUFFIXES]
     files = [path for path in entries if path.is_file()]
-    databases = [path for path in own if path.is_file()] + [path for path in files if path.suffix.lower() in SQLITE]
+    databases = [path for path in own if path.is_file()] + [
+        path for path in files if path.suffix.lower() in SQLITE_SUFFIXES
+    ]
     scripts = [path for path in files if path.suffix.lower() in SCRIPTS]
     tables = [path for path in files if path.suffix.lower() in TABLES]
     kinds = {"SQLite files": databases, ".sql scripts": scripts, "files of tables": tables}
@@ -125,46 +135,53 @@ def _target(folder: Path, name: str) -> Path:
     return path
 
 
-def _make(work: _Work, scratch: Path) -> tuple[str, ...]:
+def _make(work: _Work, scratch: Path) -> Ran:
     path = database_file(scratch, work.name)
-    notes = work.make(work, path)
+    ran = work.make(work, path)
     with closing(open_read_only(path)) as connection:
         (tables,) = connection.execute(
             "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite^_%' ESCAPE '^'"
         ).fetchone()
     if not tables:
         raise UserError(f"{work.source}: holds no table")
-    return notes
+    return ran
 
 
-def _from_tables(work: _Work, path: Path) -> tuple[str, ...]:
+def _from_tables(work: _Work, path: Path) -> Ran:
     with new_database(path) as connection:
         notes = load_tables(work.files, connection, path.with_name("scratch"))
     path.with_name("scratch").unlink(missing_ok=True)
-    return notes
+    return Ran(None, notes)
 
 
-def _from_script(work: _Work, path: Path) -> tuple[str, ...]:
+def _from_script(work: _Work, path: Path) -> Ran:
     with new_database(path) as connection:
         return run_script(work.source, connection)
 
 
-def _from_sqlite(work: _Work, path: Path) -> tuple[str, ...]:
+def _from_sqlite(work: _Work, path: Path) -> Ran:
     """A checked copy, with what a log beside the file holds; the file itself is only read."""
     require_sqlite(work.source)
+
+    def unless_locked(status: int, *_: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):  # else it would be tried again for ever
+            raise UserError(f"{work.source}: another program is writing it; close that program, or give a copy")
+
+    deadline = float("inf")
     try:
         with new_database(path) as connection, _opened(work.source, path.parent) as original:
-            original.backup(connection)
+            original.backup(connection, progress=unless_locked)
             connection.execute("PRAGMA journal_mode = DELETE")  # a log would have to lie beside the copy
             deadline = time.monotonic() + CHECK_SECONDS
-            connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
-            connection.execute("PRAGMA trusted_schema = OFF")
+            limit(connection, deadline)
             (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if state != "ok":
-                raise UserError(f"{work.source}: the file is damaged: {' '.join(str(state).split())[:200]}")
-    except sqlite3.Error as error:
-        raise UserError(f"{work.source}: cannot be read as an SQLite database: {error}") from error
-    return ()
+                raise UserError(f"{work.source}: the file is damaged: {one_line(state)}")
+    except (sqlite3.Error, MemoryError) as error:
+        reason = why(error, deadline, CHECK_SECONDS)
+        problem = f"to check it {reason}" if reason else f"cannot be read as an SQLite database: {error}"
+        raise UserError(f"{work.source}: {problem}") from error
+    return Ran(None, ())
 
 
 @contextmanager
@@ -182,7 +199,7 @@ def _opened(source: Path, scratch: Path) -> Iterator[sqlite3.Connection]:
     elif has_log and not index.is_file():  # the log is empty, and opening it would make an index
         connection = open_read_only(source)
     else:
-        connection = sqlite3.connect(f"file:{quote(str(source.resolve()))}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{quote(str(source.resolve()))}?mode=ro", timeout=LOCK_SECONDS, uri=True)
     try:
         yield connection
     finally:

@@ -5,6 +5,7 @@ Both become plain pairs of texts here; `data/imports/rows.py` and `data/imports/
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.errors import UserError
@@ -12,7 +13,8 @@ from data.errors import UserError
 # The roles of chat formats and those of ShareGPT.
 ASKING = ("user", "human")
 ANSWERING = ("assistant", "gpt", "model", "chatgpt")
-PASSED_OVER = ("system", "developer")
+PASSED_OVER = ("system", "developer", "tool", "function", "observation", "function_call")
+CALLS = ("tool_calls", "function_call")  # what an assistant asks of a tool is no answer
 FENCE = "```"
 # A label may be bold, as Markdown writes it.
 _ASKS = re.compile(r"\s*(?:\*\*)?(?:q|question)\s*:(?:\*\*)?", re.IGNORECASE)
@@ -40,6 +42,8 @@ def turns(messages: object, error: Callable[[str], UserError]) -> list[tuple[str
     found: list[tuple[str, str]] = []
     asked: str | None = None
     for number, message in enumerate(messages, start=1):
+        if isinstance(message, dict) and any(message.get(call) for call in CALLS):
+            continue
         role, text = _message(number, message, error)
         if role in PASSED_OVER:
             continue
@@ -63,9 +67,11 @@ def _message(number: int, message: object, error: Callable[[str], UserError]) ->
         content = "".join(
             part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
         )
+    if isinstance(role, str) and role.lower() in PASSED_OVER:
+        return role.lower(), ""
     if not isinstance(role, str) or not isinstance(content, str):
         raise error(f"message {number} lacks a role with a content, or a from with a value")
-    if role.lower() not in ASKING + ANSWERING + PASSED_OVER:
+    if role.lower() not in ASKING + ANSWERING:
         raise error(
             f"message {number} has the role {role!r}, which is none of {', '.join(ASKING + ANSWERING + PASSED_OVER)}"
         )
@@ -78,39 +84,38 @@ def transcript(path: Path, text: str) -> list[tuple[int, str, str]]:
     An empty line ends a pair, but not inside a code fence. Between pairs there may be headings and rules,
     as in Markdown. Raises UserError naming file and line.
     """
-    pairs: list[tuple[int, str, str]] = []
-    question: list[str] = []
-    answer: list[str] = []
-    asked, fenced = 0, False  # asked: the line of the question that is open
-
-    def end() -> None:
-        nonlocal asked
-        if asked and not answer:
-            raise UserError(f"{path}, row {asked}: a question without an `A:`")
-        if asked:
-            pairs.append((asked, "\n".join(question), "\n".join(answer)))
-        asked = 0
-        question.clear()
-        answer.clear()
-
+    asked: list[_Asked] = []
+    last: _Asked | None = None  # the pair to which a line may still belong
+    fenced = False
     for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
-        if fenced:
-            answer.append(line)
+        if last and fenced:
+            last.answer.append(line)
         elif asks := _ASKS.match(line):
-            end()
-            asked = number
-            question.append(line[asks.end() :])
+            last = _Asked(number, [line[asks.end() :]])
+            asked.append(last)
         elif answers := _ANSWERS.match(line):
-            if not asked or answer:
+            if last is None or last.answer:
                 raise UserError(f"{path}, row {number}: an answer without a `Q:` of its own")
-            answer.append(line[answers.end() :])
+            last.answer.append(line[answers.end() :])
         elif not line.strip():
-            if any(part.strip() for part in answer):
-                end()
-        elif asked:
-            (answer or question).append(line)
+            last = None if last and any(part.strip() for part in last.answer) else last
+        elif last:
+            (last.answer or last.question).append(line)
         elif not line.startswith(("#", "---")):
             raise UserError(f"{path}, row {number}: belongs to no pair; a pair is `Q: ...`, then `A: SELECT ...`")
-        fenced ^= bool(answer) and line.count(FENCE) % 2 == 1
-    end()
-    return pairs
+        fenced ^= last is not None and bool(last.answer) and line.count(FENCE) % 2 == 1
+    return [pair.texts(path) for pair in asked]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question by its lines, which begin at `line`, and the lines of its answer."""
+
+    line: int
+    question: list[str]
+    answer: list[str] = field(default_factory=list)
+
+    def texts(self, path: Path) -> tuple[int, str, str]:
+        if not self.answer:
+            raise UserError(f"{path}, row {self.line}: a question without an `A:`")
+        return self.line, "\n".join(self.question), "\n".join(self.answer)

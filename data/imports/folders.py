@@ -5,6 +5,7 @@ set may bring is executed.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +44,21 @@ def read_parts(path: Path, inside: str | None = None) -> list[Part]:
         return [Part(path, path.name, None, read_rows(path, inside))]
     if _is_saved(path):
         return _saved_parts(path)
-    names = sorted(
+    names = [
         file.relative_to(path)
-        for file in path.rglob("*")
+        for file in find_inside(path, "*")
         if file.is_file() and file.suffix.lower() in DATA_SUFFIXES and file.name not in DESCRIPTIONS
-    )
-    names = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.parts)]
+    ]
     if not names:
         raise UserError(f"{path}: holds no data files ({', '.join(DATA_SUFFIXES)}) and is no saved data set")
     return [Part(path / name, str(name), _split_of(name), read_rows(path / name)) for name in names]
+
+
+def find_inside(folder: Path, pattern: str) -> Iterator[Path]:
+    """What lies in the folder at any depth, in order; without what is hidden, or left in archives by macOS."""
+    for path in sorted(folder.rglob(pattern)):
+        if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts):
+            yield path
 
 
 def split_named(text: str) -> str | None:

@@ -76,7 +76,7 @@ class MySQL:
         try:
             self._connection = pymysql.connect(
                 user=address.user,
-                password=address.password or os.environ.get("PWD", ""),
+                password=address.password or os.environ.get("MYSQL_PWD", ""),  # as MySQL's own client does
                 host=address.host or "localhost",
                 port=address.port or 3306,
                 database=self._database,

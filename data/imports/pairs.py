@@ -37,7 +37,8 @@ SHOWN_COLUMNS, SHOWN_LENGTH = 30, 40
 class Pair:
     """One question with its SQL, as read; `place` says where, as "pairs.csv, row 3", for messages.
 
-    `db_id` and `split` (train, select, dev or test) are None where the source does not say.
+    `db_id` and `split` (train, select, dev or test) are None where the source does not say. A pair of a later
+    `turn` of a chat may not stand without the turns before it.
     """
 
     question: str
@@ -46,6 +47,7 @@ class Pair:
     split: str | None
     place: str
     synthetic: bool = False
+    turn: int = 1
 
 
 def read_pairs(source: Path | str, columns: Mapping[str, str] | None = None) -> list[Pair]:
@@ -164,6 +166,7 @@ def _row_pairs(
             SPLITS[split.lower()] if split else part.split,
             f"{part.name}, row {row.number}" + (f", turn {turn}" if len(texts) > 1 else ""),
             TRUTHS[synthetic],
+            turn,
         )
 
 

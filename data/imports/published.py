@@ -5,7 +5,7 @@ Finds the question files and databases wherever an archive put them, and reads t
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,17 +13,20 @@ from typing import Any
 
 from data import spider
 from data.errors import UserError
-from data.imports.folders import Part
+from data.imports.folders import Part, find_inside
 from data.imports.pairs import Pair, pairs_of
 from data.imports.rows import SQLITE_SUFFIXES, Row, kind, read_bytes, read_rows
 
 BIRD_FILES = {"train": ("train.json",), "dev": ("dev.json", "mini_dev_sqlite.json")}  # mini-dev is a part of dev
 BIRD_DESCRIPTIONS = "database_description"
 KAGGLE_SPLITS = {"_fewshot": "train", "_test": "dev"}
-SPLIT_KEYS = ("query-split", "question-split")
+SPLIT_KEY = "query-split"  # by which no query is in two splits; the other key parts the questions alone
 EXCLUDED = "exclude"
 
+LOOKED_AT = 2**20  # bytes that tell whose a file is
+
 Find = Callable[[str], Path | None]
+Files = Mapping[Path, str | None]  # question files with their splits; None where a file has several, or none
 
 
 @dataclass(frozen=True)
@@ -31,80 +34,66 @@ class Published:
     """A data set as read.
 
     `databases` and `descriptions` (BIRD's `database_description` folders) are those of databases that pairs
-    name; `missing` are the names that have no SQLite file. `notes` are for the user, a sentence each.
+    name and that have an SQLite file. `notes` are for the user, a sentence each.
     """
 
-    layout: str
     pairs: list[Pair]
     databases: dict[str, Path]
     descriptions: dict[str, Path]
-    missing: list[str]
     notes: list[str]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`wants` says what a folder must hold, `fits` whether it does.
+    """`wants` says what a folder must hold, and `files` are the question files of one that holds it.
 
-    `read` takes the folder and the key of text2sql-data's splits; it gives the pairs, what finds the file of
-    a database by its name, and the notes.
+    `read` takes the folder and these files; it gives the pairs, what finds the file of a database by its
+    name, and the notes.
     """
 
     wants: str
-    fits: Callable[[Path], bool]
-    read: Callable[[Path, str], tuple[list[Pair], Find, list[str]]]
+    files: Callable[[Path], Files]
+    read: Callable[[Path, Files], tuple[list[Pair], Find, list[str]]]
+
+    def fits(self, folder: Path) -> bool:
+        return bool(self.files(folder))
 
 
-def read_published(folder: Path, layout: str | None = None, split_key: str = SPLIT_KEYS[0]) -> Published:
+def read_published(folder: Path, layout: str | None = None) -> Published:
     """The data set in a folder, or in one file of text2sql-data; its layout is detected where none is named.
 
-    `split_key`, one of SPLIT_KEYS, is for text2sql-data alone: its splits part either the queries, so that
-    no query of one is in another, or the questions. Raises UserError naming file and row, or what each layout wants where none fits.
+    Raises UserError naming file and row, or what each layout wants where none fits.
     """
     if not folder.exists():
         raise UserError(f"{folder}: no such folder")
     if layout is not None and layout not in LAYOUTS:
         raise UserError(f"no layout is named {layout!r}; there are {', '.join(LAYOUTS)}")
-    if split_key not in SPLIT_KEYS:
-        raise UserError(f"{folder}: no split is named {split_key!r}; there are {', '.join(SPLIT_KEYS)}")
-    name = layout or _detect(folder)
-    if not LAYOUTS[name].fits(folder):
-        raise UserError(f"{folder}: not in the layout {name}, which wants {LAYOUTS[name].wants}")
-    pairs, find, notes = LAYOUTS[name].read(folder, split_key)
+    chosen, files = _fitting(folder, [layout] if layout else list(LAYOUTS))
+    pairs, find, notes = chosen.read(folder, files)
     if not pairs:
         raise UserError(f"{folder}: holds no pairs")
-    files = {db_id: find(db_id) for db_id in sorted({pair.db_id for pair in pairs if pair.db_id})}
-    databases = {db_id: path for db_id, path in files.items() if path}
+    found = {db_id: find(db_id) for db_id in sorted({pair.db_id for pair in pairs if pair.db_id})}
+    databases = {db_id: path for db_id, path in found.items() if path}
     described = {db_id: path.parent / BIRD_DESCRIPTIONS for db_id, path in databases.items()}
-    return Published(
-        name,
-        pairs,
-        databases,
-        {db_id: path for db_id, path in described.items() if path.is_dir()},
-        [db_id for db_id, path in files.items() if path is None],
-        notes,
-    )
+    return Published(pairs, databases, {db_id: path for db_id, path in described.items() if path.is_dir()}, notes)
 
 
-def _detect(folder: Path) -> str:
-    fitting = [name for name, layout in LAYOUTS.items() if layout.fits(folder)]
+def _fitting(folder: Path, names: Sequence[str]) -> tuple[Layout, Files]:
+    """The one of these layouts that the folder is in, with its question files."""
+    fitting = {name: files for name in names if (files := LAYOUTS[name].files(folder))}
     if not fitting:
-        wanted = "; ".join(f"{name} wants {layout.wants}" for name, layout in LAYOUTS.items())
-        raise UserError(f"{folder}: in no published layout: {wanted}")
+        wanted = "; nor ".join(f"{name}, which wants {LAYOUTS[name].wants}" for name in names)
+        raise UserError(f"{folder}: not in the layout {wanted}")
     if len(fitting) > 1:
         raise UserError(f"{folder}: fits the layouts {' and '.join(fitting)}; name one, or the folder of one data set")
-    return fitting[0]
-
-
-def _inside(folder: Path, pattern: str) -> Iterator[Path]:
-    """What lies in the folder at any depth, in order; without what macOS leaves in archives."""
-    for path in sorted(folder.rglob(pattern)):
-        if not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts):
-            yield path
+    ((name, files),) = fitting.items()
+    return LAYOUTS[name], files
 
 
 def _holds(path: Path, *patterns: bytes) -> bool:
-    content = read_bytes(path) if path.is_file() else b""
+    """Whether the first entries of a JSON file have what the patterns say."""
+    is_json = path.suffix == ".json" and path.is_file()
+    content = read_bytes(path, LOOKED_AT) if is_json else b""
     return all(re.search(pattern, content) for pattern in patterns)
 
 
@@ -117,89 +106,82 @@ def _file_pairs(folder: Path, path: Path, split: str | None) -> list[Pair]:
     return pairs
 
 
+def _all_pairs(folder: Path, files: Files) -> list[Pair]:
+    return [pair for path, split in files.items() for pair in _file_pairs(folder, path, split)]
+
+
 def _in_folders(folders: list[Path], db_id: str) -> Path | None:
     files = (spider.database_file(folder, db_id) for folder in folders)
     return next((path for path in files if path.is_file()), None)
 
 
-def _fits_spider(folder: Path) -> bool:
+def _spider_files(folder: Path) -> Files:
     try:
-        spider.find_root(folder)
+        root = spider.find_root(folder)
     except UserError:
-        return False
-    return True
+        return {}
+    files = {root / name: split for split, names in spider.FILES.items() for name in names}
+    return {path: split for path, split in files.items() if path.is_file()}
 
 
-def _read_spider(folder: Path, _: str) -> tuple[list[Pair], Find, list[str]]:
-    root = spider.find_root(folder)
-    files = [(root / name, split) for split, names in spider.FILES.items() for name in names]
-    pairs = [pair for path, split in files if path.is_file() for pair in _file_pairs(root, path, split)]
+def _read_spider(_: Path, files: Files) -> tuple[list[Pair], Find, list[str]]:
+    root = next(iter(files)).parent
     folders = [root / name for name in dict.fromkeys(spider.DATABASE_FOLDERS.values())]
-    return pairs, partial(_in_folders, folders), []
+    return _all_pairs(root, files), partial(_in_folders, folders), []
 
 
-def _bird_files(folder: Path) -> dict[str, Path]:
+def _bird_files(folder: Path) -> Files:
     """The question file of each split. Raises UserError where there are two of one name."""
     files: dict[str, Path] = {}
     for split, names in BIRD_FILES.items():
         for name in names:
-            found = [path for path in _inside(folder, name) if _holds(path, rb'"SQL"\s*:', rb'"db_id"\s*:')]
+            found = [path for path in find_inside(folder, name) if _holds(path, rb'"SQL"\s*:', rb'"db_id"\s*:')]
             if len(found) > 1:
                 listed = ", ".join(str(path.relative_to(folder)) for path in found)
                 raise UserError(f"{folder}: holds {name} more than once ({listed}); name the folder of one data set")
             if found:
                 files.setdefault(split, found[0])
-    return files
+    return {path: split for split, path in files.items()}
 
 
-def _read_bird(folder: Path, _: str) -> tuple[list[Pair], Find, list[str]]:
+def _read_bird(folder: Path, files: Files) -> tuple[list[Pair], Find, list[str]]:
     """BIRD's archives hold archives: databases lie in `train_databases`, `dev_databases`, or one below of that name."""
-    pairs = [pair for split, path in _bird_files(folder).items() for pair in _file_pairs(folder, path, split)]
-    folders = [path for path in _inside(folder, "*_databases") if path.is_dir()]
-    packed = [path for path in _inside(folder, "*_databases.zip") if not path.with_suffix("").is_dir()]
-    return pairs, partial(_in_folders, folders), [f"{path} is not unpacked" for path in packed]
+    folders = [path for path in find_inside(folder, "*_databases") if path.is_dir()]
+    packed = [path for path in find_inside(folder, "*_databases.zip") if not path.with_suffix("").is_dir()]
+    return _all_pairs(folder, files), partial(_in_folders, folders), [f"{path} is not unpacked" for path in packed]
 
 
-def _kaggle_files(folder: Path) -> list[Path]:
-    """The question files; `NAME.json` is left out where it is there in parts."""
-    roots = [path.parent for path in _inside(folder, "examples") if path.is_dir()]
+def _kaggle_files(folder: Path) -> Files:
+    """Few-shot questions are read as train, test ones as dev. `NAME.json` is left out where it is there in parts."""
+    roots = [path.parent for path in find_inside(folder, "examples") if path.is_dir()]
     marks = ("KaggleDBQA_tables.json", "databases")
     known = [root for root in roots if any((root / mark).exists() for mark in marks)]
     files = [path for root in known for path in sorted((root / "examples").glob("[!.]*.json"))]
-    return [
-        path
+    return {
+        path: next((split for ending, split in KAGGLE_SPLITS.items() if path.stem.endswith(ending)), None)
         for path in files
         if not all(path.with_name(f"{path.stem}{ending}.json") in files for ending in KAGGLE_SPLITS)
-    ]
+    }
 
 
-def _read_kaggle(folder: Path, _: str) -> tuple[list[Pair], Find, list[str]]:
-    """Few-shot questions are read as train, test ones as dev: KaggleDBQA has no split of those names."""
-    files = [
-        (path, next((split for ending, split in KAGGLE_SPLITS.items() if path.stem.endswith(ending)), None))
-        for path in _kaggle_files(folder)
-    ]
-    pairs = [pair for path, split in files for pair in _file_pairs(folder, path, split)]
-    folders = list(dict.fromkeys(path.parent.parent / "databases" for path, _ in files))
-    return (
-        pairs,
-        partial(_in_folders, folders),
-        ["the *_fewshot.json questions are train, the *_test.json ones are dev"],
-    )
+def _read_kaggle(folder: Path, files: Files) -> tuple[list[Pair], Find, list[str]]:
+    folders = list(dict.fromkeys(path.parent.parent / "databases" for path in files))
+    note = "the *_fewshot.json questions are train, the *_test.json ones are dev"
+    return _all_pairs(folder, files), partial(_in_folders, folders), [note]
 
 
-def _text2sql_files(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else list(_inside(path, "*.json"))
-    return [file for file in files if _holds(file, rb'"sentences"\s*:', rb'"query-split"\s*:')]
+def _text2sql_files(path: Path) -> Files:
+    files = [path] if path.is_file() else find_inside(path, "*.json")
+    return {file: None for file in files if _holds(file, rb'"sentences"\s*:', rb'"query-split"\s*:')}
 
 
-def _read_text2sql(folder: Path, split_key: str) -> tuple[list[Pair], Find, list[str]]:
+def _read_text2sql(folder: Path, files: Files) -> tuple[list[Pair], Find, list[str]]:
     """One pair a sentence, with the first of its queries. A fold's number is no split; what is excluded is left out."""
     pairs: list[Pair] = []
     excluded = folds = 0
-    for path in _text2sql_files(folder):
+    for path in files:
         for entry in read_rows(path):
-            for place, cells in enumerate(_sentences(entry, split_key), start=1):
+            for place, cells in enumerate(_sentences(entry), start=1):
                 if cells["split"] == EXCLUDED:
                     excluded += 1
                     continue
@@ -215,7 +197,7 @@ def _read_text2sql(folder: Path, split_key: str) -> tuple[list[Pair], Find, list
     return pairs, partial(_beside, folder), notes
 
 
-def _sentences(entry: Row, split_key: str) -> Iterator[dict[str, object]]:
+def _sentences(entry: Row) -> Iterator[dict[str, object]]:
     """The sentences of one entry as cells of pairs, with the values of their variables filled in."""
     queries = _of(entry, entry.cells, "sql", list)
     if not queries or not isinstance(queries[0], str):
@@ -236,7 +218,7 @@ def _sentences(entry: Row, split_key: str) -> Iterator[dict[str, object]]:
             "question": _fill(_of(entry, sentence, "text", str), texts),
             "query": _fill(queries[0], texts),
             "db_id": sentence.get("database", entry.path.stem),
-            "split": sentence.get(split_key, entry.cells.get(split_key)),
+            "split": sentence.get(SPLIT_KEY, entry.cells.get(SPLIT_KEY)),
         }
 
 
@@ -262,7 +244,7 @@ def _fill(text: str, values: Mapping[str, str]) -> str:
 
 def _beside(folder: Path, db_id: str) -> Path | None:
     """`NAME.sqlite`, or `NAME-db.added-in-2020.sqlite` as published, in the folder; beside the file if it is one."""
-    files = sorted(folder.parent.iterdir()) if folder.is_file() else _inside(folder, "*")
+    files = sorted(folder.parent.iterdir()) if folder.is_file() else find_inside(folder, "*")
     named = [path for path in files if path.suffix in SQLITE_SUFFIXES and path.is_file()]
     exact = [path for path in named if path.stem == db_id]
     return next(iter(exact + [path for path in named if path.stem.startswith(f"{db_id}-db")]), None)
@@ -271,22 +253,22 @@ def _beside(folder: Path, db_id: str) -> Path | None:
 LAYOUTS: dict[str, Layout] = {
     "spider": Layout(
         "dev.json beside database/NAME/NAME.sqlite, and train_spider.json, train_others.json",
-        _fits_spider,
+        _spider_files,
         _read_spider,
     ),
     "bird": Layout(
         "train.json or dev.json with question, SQL and db_id, and train_databases/ or dev_databases/NAME/NAME.sqlite",
-        lambda folder: bool(_bird_files(folder)),
+        _bird_files,
         _read_bird,
     ),
     "kaggledbqa": Layout(
         "examples/*.json beside databases/NAME/NAME.sqlite or KaggleDBQA_tables.json",
-        lambda folder: bool(_kaggle_files(folder)),
+        _kaggle_files,
         _read_kaggle,
     ),
     "geoquery": Layout(
         "JSON files of entries with sql, sentences and query-split, as text2sql-data has them",
-        lambda folder: bool(_text2sql_files(folder)),
+        _text2sql_files,
         _read_text2sql,
     ),
 }

@@ -9,6 +9,7 @@ import io
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,20 +17,29 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from data.imports.building import quoted
+from data.imports.delimited import read_delimited
 from data.imports.dialogues import transcript
+from data.imports.guard import READING, guard, why
 from data.queries import UTF8_MARK, UTF16_MARKS
 from data.schema import SQLITE_HEADER, open_read_only, require_sqlite
 
 MARK = "::"  # parts an SQLite file from its table or query
 PARQUET_HEADER = b"PAR1"
 SQLITE_SUFFIXES = (".sqlite", ".sqlite3", ".db", ".db3")
+MAX_ROWS = 1_000_000  # of an SQLite file, as those of a view may have no end
+MAX_BYTES = 256 * 2**20  # of text in them
+SECONDS = 60.0
 MESSAGE_LENGTH = 200
 _QUERY = re.compile(r"\s*(?:select|with|values)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row; `number` is the row's place from 1, or the line where the format is one of lines."""
+    """One row; `number` is the row's place from 1, or the line where the format is one of lines.
+
+    In CSV it is what a spreadsheet shows: the header and empty rows count.
+    """
 
     path: Path
     number: int
@@ -60,7 +70,7 @@ def read_rows(path: Path, inside: str | None = None) -> list[Row]:
     return READERS[suffix](path, _text(path))
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: Exception | str) -> str:
     """A library's message as the end of a line of ours."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= MESSAGE_LENGTH else text[:MESSAGE_LENGTH] + " ..."
@@ -92,24 +102,20 @@ def _text(path: Path) -> str:
 
 def _csv_rows(path: Path, text: str) -> list[Row]:
     """Rows under a header. Empty lines are passed over; a row with a cell more or less than the header is an error."""
-    header = text.lstrip().partition("\n")[0]
-    # Spreadsheets write semicolons where the comma is the decimal mark. `max` takes the comma where they tie.
-    tabbed = path.suffix.lower() in (".tsv", ".tab")
-    delimiter = "\t" if tabbed else max(",;\t|", key=header.count)
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     rows: list[Row] = []
     names: list[str] | None = None
+    number = 0
     try:
-        for cells in filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)):
+        for number, cells in enumerate(read_delimited(path, io.StringIO(text, newline="")), start=1):
             if names is None:
-                names = _unique(path, [cell.strip() for cell in cells])
+                names = _unique(path, [cell.strip() for cell in cells]) if cells else None
                 continue
-            row = Row(path, len(rows) + 1, dict(zip(names, cells, strict=False)))
-            if len(cells) != len(names):
+            row = Row(path, number, dict(zip(names, cells, strict=False)))
+            if cells and len(cells) != len(names):
                 raise row.error(f"has {len(cells)} cells where the header has {len(names)}; quote cells that hold one")
-            rows.append(row)
+            rows += [row] if cells else []
     except csv.Error as error:
-        where = path if names is None else f"{path}, row {len(rows) + 1}"
+        where = path if names is None else f"{path}, row {number + 1}"
         raise UserError(f"{where}: not valid CSV: {one_line(error)}") from error
     return rows
 
@@ -220,32 +226,40 @@ def _sqlite_rows(path: Path, inside: str | None) -> list[Row]:
             f"{path}: {journal.name} holds changes of it; close the program that writes them, or give a copy"
         )
     rows: list[Row] = []
-    where = str(path)
+    where, room = str(path), MAX_BYTES
+    deadline = time.monotonic() + SECONDS
     try:
         with closing(open_read_only(path)) as connection:
-            cursor = connection.execute(_query(path, connection, inside))
+            query = _query(path, connection, inside)
+            guard(connection, deadline, READING)
+            cursor = connection.execute(query)
             names = _unique(path, [column[0] for column in cursor.description])
             where = f"{path}, row 1"
             for values in cursor:
+                room -= sum(len(value) for value in values if isinstance(value, str | bytes))
+                if room < 0 or len(rows) == MAX_ROWS:
+                    most = f"{MAX_ROWS:,} rows or {MAX_BYTES // 2**20} MB"
+                    raise UserError(f"{path}: has more than {most}; read less of it: {path.name}{MARK}'SELECT ...'")
                 rows.append(Row(path, len(rows) + 1, dict(zip(names, values, strict=True))))
                 where = f"{path}, row {len(rows) + 1}"
-    except (sqlite3.Error, sqlite3.Warning) as error:
-        raise UserError(f"{where}: {one_line(error)}") from error
+    except (sqlite3.Error, sqlite3.Warning, MemoryError) as error:
+        raise UserError(f"{where}: {why(error, deadline, SECONDS) or one_line(error)}") from error
     return rows
 
 
 def _query(path: Path, connection: sqlite3.Connection, inside: str | None) -> str:
-    """The query that is meant: as given, or all of the table that is named, or of the only one there is."""
-    found = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY rowid")
-    tables = [name for (name,) in found if not name.lower().startswith("sqlite_")]
-    named = tables if inside is None else [name for name in tables if name.lower() == inside.lower()]
+    """The query that is meant: as given, or all of the table or view that is named, or of the only table."""
+    found = connection.execute(
+        "SELECT name, type FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY rowid"
+    ).fetchall()
+    kinds = {name: kind for name, kind in found if not name.lower().startswith("sqlite_")}
+    named = [name for name in kinds if (kinds[name] == "table" if inside is None else name.lower() == inside.lower())]
     if len(named) == 1:
-        quoted = named[0].replace('"', '""')
-        return f'SELECT * FROM "{quoted}"'
+        return f"SELECT * FROM {quoted(named[0])}"
     if inside is not None and _QUERY.match(inside):
         return inside
     asked = "name the table of pairs" if inside is None else f"has no table {inside!r}"
-    listed = ", ".join(tables) or "none"
+    listed = ", ".join(kinds) or "none"
     raise UserError(
         f"{path}: {asked}: {path.name}{MARK}TABLE or {path.name}{MARK}'SELECT ...'; its tables are: {listed}"
     )

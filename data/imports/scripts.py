@@ -1,29 +1,29 @@
 """A `.sql` script, run into a new SQLite file. Every script here is taken to be a stranger's.
 
-Reads SQLite's SQL, and dumps of MySQL and PostgreSQL: their statements are cut at the right semicolons,
-their strings respelled, their CREATE TABLEs rebuilt, the keys that ALTER TABLE adds put into them. An
-authorizer lets a script make and fill tables and nothing else; time, size and length of values are limited.
+Reads SQLite's SQL, and dumps of MySQL and PostgreSQL: their statements are cut at the right semicolons, their strings
+respelled (`data/imports/statements.py`), their tables rebuilt (`data/imports/dumps.py`). A script may make and fill
+tables and nothing else (`data/imports/guard.py`), and neither it nor the file may be huge.
 """
 
 import contextlib
 import re
 import sqlite3
 import time
-from collections import Counter, defaultdict
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-
-from sqlglot import exp
 
 from data.errors import UserError
 from data.imports.building import quoted
-from data.imports.dialects import REFUSED, Dialect, one_line, parse_statement, transpile_statement
-from data.imports.statements import Statement, dialect_of, statements_of, table_for_sqlite
+from data.imports.dialects import REFUSED, Dialect, one_line
+from data.imports.dumps import Dump
+from data.imports.guard import guard, why
+from data.imports.statements import dialect_of, statements_of
+from data.queries import UTF16_MARKS
 
 SECONDS = 600.0
 MAX_BYTES = 256 * 2**20
 MAX_PAGES = 2**20  # of 4 KB: a file of 4 GB
-MAX_VALUE = 64 * 2**20
-OPCODES_BETWEEN_CHECKS = 10_000
 
 ALLOWED = {
     sqlite3.SQLITE_ALTER_TABLE,
@@ -42,63 +42,123 @@ ALLOWED = {
     sqlite3.SQLITE_SELECT,
     sqlite3.SQLITE_UPDATE,
 }
-FORBIDDEN_FUNCTIONS = {"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"}
 PRAGMAS = {"encoding", "foreign_keys"}
+LOOKING = {"table_info", "function_list"}  # for the translation of what is computed in the end
 HARMLESS_PRAGMA = re.compile(rf"PRAGMA\s+(?:{'|'.join(PRAGMAS)})\b", re.IGNORECASE)
 NAMES_UTF8 = re.compile(r"\bSET\s+NAMES\s+utf8", re.IGNORECASE)
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 UNREADABLE = re.compile(r"syntax error|unrecognized token|incomplete input|unknown database|no such function")
 
 # What a script says to a server, or to SQLite about the work itself: nothing of it is in the tables.
 PASSED_OVER = re.compile(
-    r"(?:ANALYZE|BEGIN|COMMENT|COMMIT|END|EXPLAIN|FLUSH|GRANT|LOCK|PRAGMA|RELEASE|RESET|REVOKE|ROLLBACK|SAVEPOINT"
-    r"|SELECT|SET|SHOW|START|UNLOCK|USE|VACUUM)\b"
-    r"|(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:DATABASE|DEFAULT\s+PRIVILEGES|DOMAIN|EVENT|EXTENSION|FUNCTION"
-    r"|POLICY|PROCEDURE|PUBLICATION|ROLE|SCHEMA|SEQUENCE|TYPE|USER)\b",
+    r"(?:ANALYZE|BEGIN|CALL|COMMENT|COMMIT|DO|END|EXPLAIN|FLUSH|GRANT|LOCK|PRAGMA|REFRESH|RELEASE|RESET|REVOKE|ROLLBACK"
+    r"|SAVEPOINT|SELECT|SET|SHOW|START|UNLOCK|USE|VACUUM)\b"
+    r"|(?:CREATE|DROP|ALTER)\s+(?:OR\s+REPLACE\s+)?(?:AGGREGATE|CAST|COLLATION|DATABASE|DEFAULT\s+PRIVILEGES|DOMAIN|EVENT"
+    r"|EXTENSION|FOREIGN|FUNCTION|LANGUAGE|OPERATOR|POLICY|PROCEDURAL|PROCEDURE|PUBLICATION|ROLE|SCHEMA|SEQUENCE|SERVER"
+    r"|STATISTICS|TEXT\s+SEARCH|TYPE|USER)\b",
     re.IGNORECASE,
 )
 OF_NO_WEIGHT = re.compile(
-    r"ANALYZE|BEGIN|COMMIT|END|EXPLAIN|FLUSH|LOCK|PRAGMA|RELEASE|RESET|SAVEPOINT|SELECT|SET|SHOW|START|UNLOCK|USE|VACUUM"
+    r"ANALYZE|BEGIN|COMMIT|END|EXPLAIN|FLUSH|LOCK|PRAGMA|REFRESH|RELEASE|RESET|SAVEPOINT|SELECT|SET|SHOW|START|UNLOCK|USE|VACUUM"
 )
 PASSED_OVER_ELSEWHERE = re.compile(
     r"ALTER\s+INDEX\b|CREATE\s+(?:(?:OR\s+REPLACE|CONSTRAINT|UNIQUE|FULLTEXT|SPATIAL)\s+)*(?:INDEX|TRIGGER|RULE)\b",
     re.IGNORECASE,
 )
-SCHEMA_OF_INSERT = re.compile(r'(INSERT\s+INTO\s+)(?:\w+|"[^"]+"|`[^`]+`)\.(?=[`"\w])', re.IGNORECASE)
+STORED = re.compile(r"\bCREATE\b[^;]*?\b(TRIGGER|PROCEDURE|FUNCTION|EVENT)\b", re.IGNORECASE)
+DEFINER = re.compile(
+    r"\A(CREATE\s+(?:OR\s+REPLACE\s+)?)(?:ALGORITHM\s*=\s*\w+\s+)?(?:DEFINER\s*=\s*\S+\s+)?(?:SQL\s+SECURITY\s+\w+\s+)?",
+    re.IGNORECASE,
+)
+# Owners, and numbers that columns give themselves: SQLite has no need of these.
+OF_NO_WEIGHT_ELSEWHERE = re.compile(
+    r"ALTER\s.*?\b(?:OWNER\s+TO|ATTACH\s+PARTITION|AS\s+IDENTITY|DISABLE\s+KEYS|ENABLE\s+KEYS|nextval)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# As the shell of SQLite dumps virtual tables; then come the tables that they keep their rows in.
+VIRTUAL = re.compile(
+    r"(?:INSERT\s+INTO\s+sqlite_(?:schema|master)\b.*?')?CREATE\s+VIRTUAL\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"
+    r"(?P<name>\"[^\"]+\"|'[^']+'|\[[^]]+\]|`[^`]+`|\w+)",
+    re.IGNORECASE | re.DOTALL,
+)
+TARGET = re.compile(
+    r"(?:CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?|INSERT\s+INTO\s+)[\"'`\[]?(?P<name>[^\"'`\](]+?)\s*(?:[\"'`\](]|\bVALUES\b)",
+    re.IGNORECASE,
+)
+PART = re.compile(r"_(?:data|idx|content|docsize|config|segments|segdir|stat|node|rowid|parent)\Z")
 
 
-def run_script(script: Path, connection: sqlite3.Connection) -> tuple[str, ...]:
-    """Fills an empty database; notes on what was passed over. Raises UserError naming file and line."""
+@dataclass(frozen=True)
+class Ran:
+    """Whose SQL a script is written in, if not SQLite's, and notes on what was passed over."""
+
+    dialect: Dialect | None
+    notes: tuple[str, ...]
+
+
+def run_script(script: Path, connection: sqlite3.Connection) -> Ran:
+    """Fills an empty database. Raises UserError naming file and line."""
     text, notes = _read(script)
     dialect = dialect_of(text)
     statements = list(statements_of(text, dialect))
+    # SQLite's own scripts may hold a statement that only others know.
+    dumps = (Dump(dialect),) if dialect else (Dump("mysql"), Dump("postgres"))
     if dialect:
         notes.append(f"read as {'MySQL' if dialect == 'mysql' else 'PostgreSQL'}")
-        statements, keys = _without_later_keys(statements, dialect)
-    else:
-        keys = {}
+        statements = dumps[0].gather(statements)
     deadline = time.monotonic() + SECONDS
     passed_over: Counter[str] = Counter()
+    parts = VirtualTables()
+    connection.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
     connection.execute("BEGIN")
-    _guard(connection, deadline)
+    guard(connection, deadline, ALLOWED, PRAGMAS)
     for statement in statements:
         try:
             if time.monotonic() > deadline:
                 raise ValueError("the time is up")
-            passed_over.update(_run(statement.text, dialect, keys, connection))
-        except (sqlite3.Error, sqlite3.Warning, *REFUSED) as error:
+            if not parts.own(statement.text):
+                passed_over.update(_run(statement.text, dialect, dumps, connection))
+        except (sqlite3.Error, sqlite3.Warning, MemoryError, *REFUSED) as error:
             raise UserError(
                 f"{script}: line {statement.line}: {_why(error, deadline)}: {_short(statement.text)}"
             ) from error
+    connection.set_authorizer(None)
+    guard(connection, deadline, ALLOWED, PRAGMAS | LOOKING)
+    try:
+        notes += [note for dump in dumps for note in dump.finish(connection)]
+    except (sqlite3.Error, sqlite3.Warning, MemoryError, *REFUSED) as error:
+        raise UserError(f"{script}: {_why(error, deadline)}") from error
     connection.set_authorizer(None)
     connection.set_progress_handler(None, 0)
     if dialect == "mysql":
         _number_bits(connection)
     connection.execute("COMMIT")
+    notes += parts.notes
     if passed_over:
         listed = ", ".join(f"{count} {name}" for name, count in sorted(passed_over.items()))
         notes.append(f"statements passed over: {listed}")
-    return tuple(notes)
+    return Ran(dialect, tuple(notes))
+
+
+class VirtualTables:
+    """The virtual tables of a script, which are left out with the tables that they keep their rows in."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def own(self, text: str) -> bool:
+        """Whether a statement makes or fills one of these, or holds what ANALYZE found."""
+        if made := VIRTUAL.match(text):
+            self._names.append(made["name"].strip("\"'[]`"))
+            return True
+        target = TARGET.match(text)
+        if target is None or not (self._names or target["name"].startswith("sqlite_stat")):
+            return False
+        name = PART.sub("", target["name"])
+        return name.startswith("sqlite_stat") or any({name, target["name"]} & {known} for known in self._names)
+
+    @property
+    def notes(self) -> list[str]:
+        return [f"the virtual table {name} is left out" for name in self._names]
 
 
 def _read(script: Path) -> tuple[str, list[str]]:
@@ -115,86 +175,47 @@ def _read(script: Path) -> tuple[str, list[str]]:
     return text.replace("\r\n", "\n"), notes
 
 
-def _without_later_keys(
-    statements: list[Statement], dialect: Dialect
-) -> tuple[list[Statement], dict[str, list[exp.Expr]]]:
-    """The keys that ALTER TABLE adds, by table, and the statements without those that only add keys."""
-    keys: defaultdict[str, list[exp.Expr]] = defaultdict(list)
-    rest: list[Statement] = []
-    for statement in statements:
-        tree: exp.Expr | None = None
-        if re.match(r"ALTER\s+TABLE\b", statement.text, re.IGNORECASE):
-            with contextlib.suppress(*REFUSED):
-                tree = parse_statement(statement.text, dialect)
-        actions = tree.args.get("actions") or [] if isinstance(tree, exp.Alter) else []
-        if tree and actions and all(isinstance(action, exp.AddConstraint) for action in actions):
-            keys[tree.this.name.lower()] += actions
-        else:
-            rest.append(statement)
-    return rest, keys
-
-
-def _guard(connection: sqlite3.Connection, deadline: float) -> None:
-    def allow(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-        if action == sqlite3.SQLITE_FUNCTION:
-            allowed = (second or "").lower() not in FORBIDDEN_FUNCTIONS
-        elif action == sqlite3.SQLITE_PRAGMA:
-            allowed = (first or "").lower() in PRAGMAS
-        else:
-            allowed = action in ALLOWED
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-    connection.execute(f"PRAGMA max_page_count = {MAX_PAGES}")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE)
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, OPCODES_BETWEEN_CHECKS)
-    connection.set_authorizer(allow)
-
-
-def _run(
-    text: str, dialect: Dialect | None, keys: dict[str, list[exp.Expr]], connection: sqlite3.Connection
-) -> list[str]:
+def _run(text: str, dialect: Dialect | None, dumps: tuple[Dump, ...], connection: sqlite3.Connection) -> list[str]:
     """Runs one statement; what to note if it is passed over."""
+    if text.startswith("DELIMITER"):
+        return [f"CREATE {name.upper()}" for name in STORED.findall(text)]
+    text = DEFINER.sub(r"\1", text)
     words = PASSED_OVER.match(text) or (PASSED_OVER_ELSEWHERE.match(text) if dialect else None)
+    if dialect and OF_NO_WEIGHT_ELSEWHERE.match(text):
+        return []
     if words and not HARMLESS_PRAGMA.match(text):
         name = " ".join(words[0].upper().split())
         return [] if OF_NO_WEIGHT.fullmatch(name) else [name]
-    if re.match(r"COPY\b", text, re.IGNORECASE):
-        raise ValueError("COPY is not supported; dump with `pg_dump --inserts`, or import from the server by its URL")
-    if dialect and re.match(r"CREATE\s+(?:\w+\s+){0,3}(?:TABLE|VIEW)\b", text, re.IGNORECASE):
-        connection.execute(_translated(text, dialect, keys))
+    if dialect and re.match(r"COPY\b", text, re.IGNORECASE):
+        dumps[0].copy(text, connection)
+    elif dialect and re.match(r"CREATE\s+(?:\w+\s+){0,3}(?:TABLE|VIEW)\b", text, re.IGNORECASE):
+        _execute(dumps[0].translated(text), connection)
     elif dialect and re.match(r"ALTER\s+TABLE\b", text, re.IGNORECASE):
         if not re.search(r"\bADD\s+COLUMN\b|\bRENAME\b", text, re.IGNORECASE):
             return ["ALTER TABLE"]
-        connection.execute(_translated(text, dialect, keys))
+        _execute(dumps[0].translated(text), connection)
     else:
-        _run_or_translate(SCHEMA_OF_INSERT.sub(r"\1", text, count=1) if dialect else text, dialect, keys, connection)
+        _run_or_translate(dumps[0].insert(text) if dialect else text, dumps, connection)
     return []
 
 
-def _run_or_translate(
-    text: str, dialect: Dialect | None, keys: dict[str, list[exp.Expr]], connection: sqlite3.Connection
-) -> None:
+def _run_or_translate(text: str, dumps: tuple[Dump, ...], connection: sqlite3.Connection) -> None:
     """As it stands; where SQLite refuses it, from the dialect, or whichever makes something of it."""
-    dialects: tuple[Dialect, ...] = (dialect,) if dialect else ("mysql", "postgres")
     try:
         connection.execute(text)
     except sqlite3.OperationalError as error:
         if not UNREADABLE.search(str(error)):
             raise
-        for other in dialects:
+        for dump in dumps:
             with contextlib.suppress(sqlite3.Error, *REFUSED):
-                connection.execute(_translated(text, other, keys))
+                _execute(dump.translated(text), connection)
                 return
         raise
 
 
-def _translated(text: str, dialect: Dialect, keys: dict[str, list[exp.Expr]]) -> str:
-    tree = parse_statement(text, dialect)
-    if isinstance(tree, exp.Command):
-        raise ValueError("this statement can be read neither by SQLite nor by us")
-    if isinstance(tree, exp.Create) and tree.kind == "TABLE" and isinstance(tree.this, exp.Schema):
-        return table_for_sqlite(tree, keys.get(tree.this.this.name.lower(), []))
-    return transpile_statement(text, dialect)
+def _execute(text: str | None, connection: sqlite3.Connection) -> None:
+    if text is not None:
+        connection.execute(text)
 
 
 def _number_bits(connection: sqlite3.Connection) -> None:
@@ -213,13 +234,11 @@ def _number_bits(connection: sqlite3.Connection) -> None:
 
 
 def _why(error: Exception, deadline: float) -> str:
-    if time.monotonic() > deadline:
-        return f"the script takes longer than {SECONDS:.0f} s"
     if "disk is full" in str(error):
         return f"the database grows larger than {MAX_PAGES * 4 // 2**20} GB"
     if str(error).startswith(("not authorized", "authorization denied", "access to")):
         return "not allowed in a script"
-    return one_line(error)
+    return why(error, deadline, SECONDS) or one_line(error)
 
 
 def _short(text: str) -> str:

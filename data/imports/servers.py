@@ -15,24 +15,24 @@ from pathlib import Path
 from data.errors import UserError
 from data.imports import mysql, postgres
 from data.imports.building import Key, create_table, listed, new_database, quoted, same_but_for_case
-from data.imports.catalogue import Address, Catalogue, Row, Server, ServerTable, View, read_address
+from data.imports.catalogue import Address, Catalogue, Row, Server, ServerColumn, ServerTable, View, read_address
 from data.imports.dialects import Dialect, transpile_query
-from data.meanings import Meaning, one_line
+from data.meanings import CLIPPED, MAX_CHARACTERS, Meaning, one_line
 
 STATEMENT_SECONDS = 60.0
 BATCH = 200
 PARENTS = 10  # a table may grow to this many times the rows asked for, by parents of sampled rows
 FEWEST_PARENTS = 1_000
+MAX_VALUES = 100  # allowed ones of a column that are kept
 
 
 @dataclass(frozen=True)
 class ServerCopy:
-    """What was copied: the schema's name, its tables with their rows, what columns mean, what is not in it."""
+    """What was copied: the schema's name, what columns mean, what is not in it."""
 
     path: Path
     dialect: Dialect
     schema: str
-    rows: dict[str, int]
     meanings: tuple[Meaning, ...]
     notes: tuple[str, ...]
 
@@ -57,15 +57,21 @@ def copy_server(url: str, path: Path, rows: int = 0, schema: str | None = None) 
             notes = list(catalogue.notes)
             if rows > 0:
                 notes += _Sample(address, server, catalogue, connection, rows).take()
-            notes += [note for view in catalogue.views if (note := _add_view(view, address, catalogue, connection))]
-            counts = {table.name: _count(connection, table.name) for table in catalogue.tables}
+            for view in catalogue.views:
+                notes += _add_view(view, address, catalogue, connection)
     meanings = tuple(
-        Meaning(table.name, column.name, one_line(column.comment), values=tuple(map(one_line, column.values)))
+        _meaning(table.name, column)
         for table in catalogue.tables
         for column in table.columns
         if column.comment.strip() or column.values
     )
-    return ServerCopy(path, address.dialect, catalogue.schema, counts, meanings, tuple(notes))
+    return ServerCopy(path, address.dialect, catalogue.schema, meanings, tuple(notes))
+
+
+def _meaning(table: str, column: ServerColumn) -> Meaning:
+    """What a server says of a column, of which anything may be long."""
+    values = tuple(one_line(value, MAX_CHARACTERS) for value in column.values[:MAX_VALUES])
+    return Meaning(table, column.name, one_line(column.comment, CLIPPED), values=values)
 
 
 @contextmanager
@@ -97,7 +103,7 @@ def _check(address: Address, catalogue: Catalogue) -> None:
         if names:
             raise UserError(
                 f"{address.shown}: the {what} {' and '.join(names)} differ only in letter case, which SQLite "
-                "cannot hold; rename one of them, or copy another schema"
+                "cannot hold; rename one of them"
             )
     bad = next((table.name for table in catalogue.tables if table.name.lower().startswith("sqlite_")), None)
     if bad:
@@ -114,9 +120,9 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
     return int(count)
 
 
-def _add_view(view: View, address: Address, catalogue: Catalogue, connection: sqlite3.Connection) -> str | None:
-    """The view in SQLite's words; where there are none, or they do not run, why it is left out."""
-    made = transpile_query(view.query.strip().rstrip(";"), address.dialect, catalogue.schema)
+def _add_view(view: View, address: Address, catalogue: Catalogue, connection: sqlite3.Connection) -> list[str]:
+    """The view in SQLite's words; where there are none, or they do not run, a note why it is left out."""
+    made = transpile_query(view.query.strip().rstrip(";"), address.dialect, catalogue.schema, connection)
     reason = made.reason
     if made.query:
         try:
@@ -125,7 +131,9 @@ def _add_view(view: View, address: Address, catalogue: Catalogue, connection: sq
         except sqlite3.Error as error:
             connection.execute(f"DROP VIEW IF EXISTS {quoted(view.name)}")
             reason = str(error)
-    return f"the view {view.name} is left out: {reason}" if reason else None
+    if reason:
+        return [f"the view {view.name} is left out: {reason}"]
+    return [f"the view {view.name}: {note}" for note in made.notes]
 
 
 class _Sample:
@@ -137,6 +145,7 @@ class _Sample:
         self._address, self._server, self._connection, self._rows = address, server, connection, rows
         self._tables = {table.name: table for table in catalogue.tables}
         self._most = max(PARENTS * rows, FEWEST_PARENTS)
+        self._refused: dict[str, dict[str, str]] = {}  # by table the rows that SQLite does not take, and why
 
     def take(self) -> list[str]:
         """Fills the tables; notes on what could not be had."""
@@ -148,6 +157,10 @@ class _Sample:
         while any(self._add_parents(child, key) for child, key in self._keys()):
             pass  # until none is missing: parents have parents
         notes = [f"{table.name}: its rows may not be read" for table in self._tables.values() if not table.readable]
+        notes += [
+            f"{name}: {len(rows)} sampled rows are left out, as SQLite does not take them: {next(iter(rows.values()))}"
+            for name, rows in self._refused.items()
+        ]
         notes += self._drop_orphans()
         self._connection.execute("COMMIT")
         return notes
@@ -172,9 +185,17 @@ class _Sample:
 
     def _add(self, table: ServerTable, rows: Iterable[Row]) -> bool:
         """Whether any of the rows was new."""
+        name, columns = quoted(table.name), listed(column.name for column in table.columns)
         places = ", ".join("?" * len(table.columns))
         before = self._connection.total_changes
-        self._connection.executemany(f"INSERT OR IGNORE INTO {quoted(table.name)} VALUES ({places})", rows)
+        for row in rows:
+            try:
+                self._connection.execute(f"INSERT INTO {name} VALUES ({places})", row)
+            except (sqlite3.IntegrityError, OverflowError) as error:
+                # A row may come twice: in the sample, and as the parent of another.
+                same = f"SELECT count(*) FROM {name} WHERE ({columns}) IS ({places})"
+                if isinstance(error, OverflowError) or self._connection.execute(same, row).fetchone() == (0,):
+                    self._refused.setdefault(table.name, {})[repr(row)] = str(error)
         return self._connection.total_changes > before
 
     def _add_parents(self, child: ServerTable, key: Key) -> bool:

@@ -1,8 +1,8 @@
 """A `.sql` script, cut into statements that SQLite reads.
 
 Tells whose SQL a script is (SQLite's, or a dump of MySQL or PostgreSQL), finds the semicolons that end
-statements, and respells what only the other two know: strings, numbers, CREATE TABLE. Strings, names and
-comments are found by one regular expression a dialect, since dumps are too long for a parser.
+statements, and respells what only the other two know: strings and numbers. Strings, names and comments are found
+by one regular expression a dialect, since dumps are too long for a parser.
 """
 
 import re
@@ -10,19 +10,27 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlglot import exp
-from sqlglot.errors import ErrorLevel
-
-from data.imports.dialects import Dialect, sqlite_type
+from data.imports.dialects import Dialect
 
 MAX_TRIGGER = 20_000
-MYSQL = re.compile(r"^-- (?:MySQL|MariaDB) dump|\)\s*ENGINE\s*=|\bAUTO_INCREMENT\b|^DELIMITER\s", re.I | re.M)
-POSTGRES = re.compile(
-    r"^-- PostgreSQL database dump|^\\(?:connect|restrict)\b|\b(?:BIG|SMALL)?SERIAL\b[\s,]|^COPY\b.*\bFROM\s+stdin"
-    r"|'::\w|\bnextval\(|^SET\s+search_path|^ALTER\s+TABLE\b[^;]{0,300}?\bADD\s+(?:CONSTRAINT|PRIMARY|FOREIGN)\b|^CREATE\s+TYPE\b",
-    re.I | re.M,
-)
 LOOKED_AT = 2**20  # characters that tell the dialect
+# What SQLite's own scripts do not have outside comments, strings and quoted names.
+MARKS: dict[Dialect, re.Pattern[str]] = {
+    "mysql": re.compile(
+        r"^-- (?:MySQL|MariaDB) dump|\)\s*(?:ENGINE|AUTO_INCREMENT)\s*=|^DELIMITER\s"
+        r"|[(,]\s*+\w++\s++\w++[^,;]{0,200}\sAUTO_INCREMENT\b",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    "postgres": re.compile(
+        r"^-- PostgreSQL database dump|^\\(?:connect|restrict)\b|^COPY\b.*\bFROM\s+stdin"
+        r"|[(,]\s*+\w++\s++(?:BIG|SMALL)?SERIAL\b|''::\w|\bnextval\(|^SET\s+search_path|^CREATE\s+TYPE\b"
+        r"|^ALTER\s+TABLE\b[^;]{0,300}?\bADD\s+(?:CONSTRAINT|PRIMARY|FOREIGN)\b",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+}
+# Comments that are SQL to MySQL: dumps write views in these.
+VIEW_COMMENT = re.compile(r"^/\*!500(?:01|13) (.*?)\*/", re.DOTALL | re.MULTILINE)
+HEADER = re.compile(r"-- (?:MySQL|MariaDB|PostgreSQL database) dump")
 
 # Possessive, and whole even where the end is missing: no script makes these slow.
 STRING = r"'[^']*+(?:''[^']*+)*+(?:'|\Z)"
@@ -31,20 +39,24 @@ DOUBLE = ESCAPED.replace("'", '"')
 NAME = r'"[^"]*+(?:""[^"]*+)*+(?:"|\Z)'
 BACKTICKS = r"`[^`]*+(?:`|\Z)"
 BLOCK = r"/\*.*?(?:\*/|\Z)"
+# Its rows are no SQL: they end with a line of their own.
+COPY = r"^COPY\b(?:[^;\"]|\"[^\"]*\")*?\bFROM\s+stdin\b[^;\n]*;[ \t]*(?:\n.*?)??(?:^\\\.[ \t]*$|\Z)"
 STORED = r"^DELIMITER[ \t]+(?!;[ \t]*$)\S.*?(?:^DELIMITER[ \t]+;[ \t]*$|\Z)|^DELIMITER[^\n]*+"
 TOKENS: dict[Dialect | None, re.Pattern[str]] = {
     None: re.compile(
-        rf"{STRING}|{NAME}|{BACKTICKS}|\[[^\]]*+(?:\]|\Z)|(?P<comment>--[^\n]*+|{BLOCK})|(?P<end>;)", re.DOTALL
+        # A line that begins with # is none of SQLite's, but its apostrophes are not to begin strings.
+        rf"{STRING}|{NAME}|{BACKTICKS}|\[[^\]]*+(?:\]|\Z)|(?P<comment>--[^\n]*+|^\#[^\n]*+|{BLOCK})|(?P<end>;)",
+        re.DOTALL | re.MULTILINE,
     ),
     "mysql": re.compile(
         rf"(?P<escaped>{ESCAPED}|{DOUBLE})|{BACKTICKS}"
-        rf"|(?P<comment>--(?=\s|\Z)[^\n]*+|\#[^\n]*+|{BLOCK}|{STORED})"
+        rf"|(?P<comment>--(?=\s|\Z)[^\n]*+|\#[^\n]*+|{BLOCK})|(?P<whole>{STORED})"
         r"|\b0x(?P<hex>(?:[0-9a-f]{2})++)\b|\bb'(?P<bits>[01]{1,64})'"
         r"|(?P<introducer>\b_(?:binary|utf8mb[34]|utf8|latin1)\s*+(?=['\"]))|(?P<end>;)",
         re.DOTALL | re.MULTILINE | re.IGNORECASE,
     ),
     "postgres": re.compile(
-        rf"(?<![\w$])(?P<escaped>e{ESCAPED})|{STRING}|{NAME}"
+        rf"(?P<whole>{COPY})|(?<![\w$])(?P<escaped>e{ESCAPED})|{STRING}|{NAME}"
         r"|(?<![\w$])\$(?P<tag>[^\W\d]\w*+|)\$(?P<dollar>.*?)(?:\$(?P=tag)\$|\Z)"
         rf"|(?P<comment>--[^\n]*+|{BLOCK}|^\\[^\n]*+)|(?P<end>;)",
         re.DOTALL | re.MULTILINE | re.IGNORECASE,
@@ -64,13 +76,23 @@ class Statement:
 
 def dialect_of(text: str) -> Dialect | None:
     """Whose SQL it is, by what the others do not have; None: SQLite's."""
-    head = text[:LOOKED_AT]
-    if MYSQL.search(head):
-        return "mysql"
-    return "postgres" if POSTGRES.search(head) else None
+    bare = TOKENS[None].sub(_blanked, text[:LOOKED_AT])
+    return next((dialect for dialect, marks in MARKS.items() if marks.search(bare)), None)
+
+
+def _blanked(token: re.Match[str]) -> str:
+    """A string or a name with nothing in it; no comment but the one that heads a dump."""
+    if token["end"] or HEADER.match(token[0]):
+        return token[0]
+    if token["comment"]:
+        return " "
+    return "''" if token[0][0] == "'" else "name"
 
 
 def statements_of(text: str, dialect: Dialect | None) -> Iterator[Statement]:
+    """The statements; a COPY of PostgreSQL comes with its rows, what DELIMITER brackets in MySQL as one."""
+    if dialect == "mysql":
+        text = VIEW_COMMENT.sub(r"\1", text)
     line, counted = 1, 0
     for start, statement in _cut(text + "\n;", dialect):
         line += text.count("\n", counted, start)
@@ -89,7 +111,12 @@ def _cut(text: str, dialect: Dialect | None) -> Iterator[tuple[int, str]]:
             start = last + len(between) - len(between.lstrip())
         pieces.append(between)
         last = token.end()
-        if token["end"]:
+        if token.lastgroup == "whole":
+            if start is not None:
+                yield start, "".join(pieces).strip()
+            yield token.start(), token[0]
+            pieces, start = [], None
+        elif token["end"]:
             statement = "".join(pieces).strip()
             if dialect is None and _goes_on(statement):
                 pieces.append(";")
@@ -144,80 +171,3 @@ def _literal(text: str) -> str:
     if re.search("[\\0\\ud800-\\udfff]", text):  # surrogates stand for bytes that were not UTF-8
         return f"X'{text.encode(errors='surrogateescape').hex()}'"
     return "'" + text.replace("'", "''") + "'"
-
-
-def table_for_sqlite(create: exp.Create, more: list[exp.Expr]) -> str:
-    """CREATE TABLE with names, types, keys and plain defaults; engines, indexes and checks are left out.
-
-    `more` are keys that the script adds later with ALTER TABLE, which SQLite cannot do.
-    """
-    if not isinstance(create.this, exp.Schema):
-        raise ValueError("a CREATE TABLE without a list of columns")
-    columns = [item for item in create.this.expressions if isinstance(item, exp.ColumnDef)]
-    if not columns:
-        raise ValueError("a CREATE TABLE without types")
-    keys = [key for item in (*create.this.expressions, *more) for key in _table_keys(item)]
-    if any(column.find(exp.PrimaryKeyColumnConstraint) for column in columns):
-        keys = [key for key in keys if not isinstance(key, exp.PrimaryKey)]
-    body = ", ".join([*map(_column, columns), *(_sql(key) for key in keys)])
-    exists = "IF NOT EXISTS " if create.args.get("exists") else ""
-    return f"CREATE TABLE {exists}{_sql(exp.to_identifier(create.this.this.name, quoted=True))} ({body})"
-
-
-def _column(column: exp.ColumnDef) -> str:
-    words = [_sql(exp.to_identifier(column.name, quoted=True)), sqlite_type(column.kind)]
-    for constraint in column.constraints:
-        kind = constraint.kind
-        if isinstance(kind, exp.PrimaryKeyColumnConstraint):
-            words.append("PRIMARY KEY")
-        elif isinstance(kind, exp.NotNullColumnConstraint) and not kind.args.get("allow_null"):
-            words.append("NOT NULL")
-        elif isinstance(kind, exp.UniqueColumnConstraint) and kind.this is None:
-            words.append("UNIQUE")
-        elif isinstance(kind, exp.DefaultColumnConstraint):
-            value = kind.this.this if isinstance(kind.this, exp.Cast) else kind.this
-            if isinstance(
-                value, exp.Literal | exp.Boolean | exp.Neg | exp.Null | exp.CurrentTimestamp | exp.CurrentDate
-            ):
-                words.append(f"DEFAULT {value.sql('sqlite')}")
-        elif isinstance(kind, exp.Reference):
-            words.append(_sql(_bare_reference(kind)))
-    return " ".join(filter(None, words))
-
-
-def _table_keys(item: exp.Expr) -> list[exp.Expr]:
-    """The keys in an entry of a table's body, without the names of constraints, which may clash."""
-    if isinstance(item, exp.Constraint | exp.AddConstraint):
-        return [key for inner in item.expressions for key in _table_keys(inner)]
-    if isinstance(item, exp.PrimaryKey):
-        return [exp.PrimaryKey(expressions=[_plain(column) for column in item.expressions])]
-    if isinstance(item, exp.UniqueColumnConstraint) and isinstance(item.this, exp.Schema):
-        prefixed = any(isinstance(column, exp.ColumnPrefix) for column in item.this.expressions)
-        columns = [_plain(column) for column in item.this.expressions]
-        # Unique in its first letters is not unique to SQLite, nor the other way round.
-        return [] if prefixed else [exp.UniqueColumnConstraint(this=exp.Schema(expressions=columns))]
-    if isinstance(item, exp.ForeignKey) and isinstance(item.args.get("reference"), exp.Reference):
-        columns = [_plain(column) for column in item.expressions]
-        return [exp.ForeignKey(expressions=columns, reference=_bare_reference(item.args["reference"]))]
-    return []
-
-
-def _plain(column: exp.Expr) -> exp.Identifier:
-    """The name alone, of a column that may come with an order or a length."""
-    found = column if isinstance(column, exp.Identifier) else column.find(exp.Identifier)
-    if found is None:
-        raise ValueError("a key on something that is no column")
-    return exp.to_identifier(found.name, quoted=True)
-
-
-def _bare_reference(reference: exp.Reference) -> exp.Reference:
-    """The parent without its schema, and without what happens on deletion."""
-    parent = reference.this
-    table = parent.this if isinstance(parent, exp.Schema) else parent
-    columns = [_plain(column) for column in parent.expressions] if isinstance(parent, exp.Schema) else []
-    name = exp.to_table(_sql(exp.to_identifier(table.name, quoted=True)), dialect="sqlite")
-    return exp.Reference(this=exp.Schema(this=name, expressions=columns) if columns else name)
-
-
-def _sql(tree: exp.Expr) -> str:
-    return str(tree.sql("sqlite", unsupported_level=ErrorLevel.RAISE))

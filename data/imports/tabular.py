@@ -19,31 +19,32 @@ from typing import Any
 
 from data.errors import UserError
 from data.imports.building import Key, create_table, listed, quoted, same_but_for_case
+from data.imports.columns import PLAIN, TEXT, Column, Reading, is_exact
+from data.imports.delimited import read_delimited
+from data.imports.rows import one_line
 
-TEXT_SUFFIXES = (".csv", ".tsv")
 BATCH = 1_000
 MAX_COLUMNS = 2_000  # SQLite's own limit
 MAX_NAME = 200
-# A number with a leading zero or a plus is a code or a telephone number.
-INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
-REAL = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
-NARROW, WIDER, WIDEST = "INTEGER", "REAL", "TEXT"
+EXACT_DIGITS = 15  # that SQLite keeps of any number with decimals
 
 Cell = int | float | str | bytes | None
+Found = tuple[str, Reading, str]  # a column's name, how it is read, and a note
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """One table as it was read: names and types of its columns; the keys found later."""
+    """One table as it was read: names and types of its columns, and notes on them; the keys found later."""
 
     name: str
     columns: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...] = ()
     primary_key: str = ""
     keys: tuple[Key, ...] = field(default=())
 
 
 def load_tables(paths: Sequence[Path], connection: sqlite3.Connection, scratch: Path) -> tuple[str, ...]:
-    """Fills an empty database with a table a file; notes on the keys that were inferred.
+    """Fills an empty database with a table a file; notes on columns, and on keys that were inferred.
 
     `scratch` is a file that may be written while this runs. Raises UserError naming file and row.
     """
@@ -73,6 +74,7 @@ def load_tables(paths: Sequence[Path], connection: sqlite3.Connection, scratch: 
 
 
 def _notes(table: Loaded) -> Iterator[str]:
+    yield from table.notes
     if table.primary_key:
         yield f"{table.name}: primary key {table.primary_key} (inferred)"
     for key in table.keys:
@@ -84,9 +86,12 @@ def _load(path: Path, connection: sqlite3.Connection) -> Loaded:
     name = path.stem
     if not name.isprintable() or len(name) > MAX_NAME or name.lower().startswith("sqlite_"):
         raise UserError(f"{path}: its name cannot be a table's; rename the file")
-    columns = _parquet_columns(path) if path.suffix.lower() == ".parquet" else _text_columns(path)
+    is_parquet = path.suffix.lower() == ".parquet"
+    found = _parquet_columns(path) if is_parquet else _text_columns(path)
+    columns = tuple((column, reading.kind) for column, reading, _ in found)
     _check_names(path, [column for column, _ in columns])
-    rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _text_rows(path, columns)
+    readings = [reading for _, reading, _ in found]
+    rows = _parquet_rows(path, readings) if is_parquet else _text_rows(path, readings)
     connection.execute("BEGIN")
     connection.execute(create_table(name, columns).replace("CREATE TABLE ", "CREATE TABLE scratch.", 1))
     places = ", ".join("?" * len(columns))
@@ -96,7 +101,7 @@ def _load(path: Path, connection: sqlite3.Connection) -> Loaded:
     except (sqlite3.Error, OverflowError) as error:
         raise UserError(f"{path}: cannot be put into SQLite: {error}") from error
     connection.execute("COMMIT")
-    return Loaded(name, columns)
+    return Loaded(name, columns, tuple(f"{name}.{column}: {note}" for column, _, note in found if note))
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
@@ -112,32 +117,26 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         raise UserError(f"{path}: has the column {clash[0]} more than once (case aside); rename all but one")
 
 
-def _text_columns(path: Path) -> tuple[tuple[str, str], ...]:
+def _text_columns(path: Path) -> tuple[Found, ...]:
     """Names from the first row, types from all the others."""
     rows = _cells(path)
     names = [name.strip() for name in next(rows, (1, []))[1]]
-    kinds = [""] * len(names)
-    for _, row in rows:
-        for place, cell in enumerate(row):
-            if kinds[place] != WIDEST and (text := cell.strip()):
-                kinds[place] = _wider(kinds[place], text)
-    return tuple(zip(names, (kind or WIDEST for kind in kinds), strict=True))
+    columns = [Column() for _ in names]
+    for number, row in rows:
+        for column, cell in zip(columns, row, strict=True):
+            if text := cell.strip():
+                column.see(number, text)
+    return tuple((name, *column.reading()) for name, column in zip(names, columns, strict=True))
 
 
-def _wider(kind: str, text: str) -> str:
-    """The type that takes this text as well as all before it."""
-    if kind in ("", NARROW) and INTEGER.fullmatch(text):
-        return NARROW
-    return WIDER if REAL.fullmatch(text) else WIDEST
-
-
-def _text_rows(path: Path, columns: Sequence[tuple[str, str]]) -> Iterator[tuple[Cell, ...]]:
-    reads = {NARROW: int, WIDER: float, WIDEST: str}
-    kinds = [reads[kind] for _, kind in columns]
+def _text_rows(path: Path, readings: Sequence[Reading]) -> Iterator[tuple[Cell, ...]]:
     rows = _cells(path)
     next(rows)
     for _, row in rows:
-        yield tuple(read(cell) if cell.strip() else None for read, cell in zip(kinds, row, strict=True))
+        yield tuple(
+            (cell if reading is TEXT else reading.value(text)) if (text := cell.strip()) else None
+            for reading, cell in zip(readings, row, strict=True)
+        )
 
 
 def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -146,25 +145,23 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     number = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter = _delimiter(path, file.readline(MAX_COLUMNS * MAX_NAME))
-            file.seek(0)
-            for number, row in enumerate(csv.reader(file, delimiter=delimiter, strict=True), start=1):
+            for number, row in enumerate(read_delimited(path, file), start=1):
                 width = width or len(row)
                 if row and len(row) != width:
                     raise UserError(f"{path}: row {number} has {len(row)} cells, the first row has {width}")
                 if row:
                     yield number, row
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: after row {number}: not valid UTF-8; save the file as UTF-8") from error
+        raise UserError(f"{path}: line {_bad_line(path)} is not valid UTF-8; save the file as UTF-8") from error
     except csv.Error as error:
         raise UserError(f"{path}: row {number + 1}: {error}") from error
 
 
-def _delimiter(path: Path, first_line: str) -> str:
-    """A tab in a TSV file; in a CSV file a comma, or what stands for it where the first line has none."""
-    if path.suffix.lower() == ".tsv":
-        return "\t"
-    return next((mark for mark in ",;\t|" if mark in first_line), ",")
+def _bad_line(path: Path) -> int:
+    """The first line that is not UTF-8; decoding runs ahead of the rows."""
+    with path.open("rb") as file:
+        lines = enumerate(file, start=1)
+        return next(number for number, line in lines if line.decode("utf-8", "replace").encode() != line)
 
 
 def _parquet(path: Path) -> Any:
@@ -174,10 +171,10 @@ def _parquet(path: Path) -> Any:
     try:
         return parquet.ParquetFile(path)
     except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a Parquet file that can be read: {_first_line(error)}") from error
+        raise UserError(f"{path}: not a Parquet file that can be read: {one_line(error)}") from error
 
 
-def _parquet_columns(path: Path) -> tuple[tuple[str, str], ...]:
+def _parquet_columns(path: Path) -> tuple[Found, ...]:
     from pyarrow import types
 
     def kind(arrow: Any) -> str:
@@ -191,13 +188,41 @@ def _parquet_columns(path: Path) -> tuple[tuple[str, str], ...]:
             "TIME": types.is_time,
             "BLOB": lambda arrow: types.is_binary(arrow) or types.is_large_binary(arrow),
         }
-        return next((name for name, test in tests.items() if test(arrow)), WIDEST)
+        return next((name for name, test in tests.items() if test(arrow)), "TEXT")
 
     with _parquet(path) as file:
-        return tuple((entry.name.strip(), kind(entry.type)) for entry in file.schema_arrow)
+        schema = file.schema_arrow
+    large = [
+        place
+        for place, entry in enumerate(schema)
+        if types.is_uint64(entry.type) or (types.is_decimal(entry.type) and entry.type.precision > EXACT_DIGITS)
+    ]
+    told: dict[int, str] = {}
+    for number, row in enumerate(_parquet_batches(path) if large else (), start=1):
+        for place in large:
+            if place not in told and not _fits(row[place]):
+                told[place] = f"holds more digits than fit a number, kept as text (first: row {number}, {row[place]})"
+    return tuple(
+        (entry.name.strip(), TEXT if place in told else Reading(kind(entry.type), PLAIN, str), told.get(place, ""))
+        for place, entry in enumerate(schema)
+    )
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[Cell, ...]]:
+def _fits(value: int | Decimal | None) -> bool:
+    """Whether SQLite keeps all digits of a number."""
+    return value < 2**63 if isinstance(value, int) else value is None or is_exact(f"{value:f}")
+
+
+def _parquet_rows(path: Path, readings: Sequence[Reading]) -> Iterator[tuple[Cell, ...]]:
+    for row in _parquet_batches(path):
+        yield tuple(
+            str(value) if reading is TEXT and value is not None else _cell(value)
+            for reading, value in zip(readings, row, strict=True)
+        )
+
+
+def _parquet_batches(path: Path) -> Iterator[tuple[Any, ...]]:
+    """The rows."""
     import pyarrow
 
     number = 0
@@ -206,9 +231,9 @@ def _parquet_rows(path: Path) -> Iterator[tuple[Cell, ...]]:
             for batch in file.iter_batches(batch_size=BATCH):
                 for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
-                    yield tuple(_cell(value) for value in row)
+                    yield row
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise UserError(f"{path}: after row {number}: cannot be read: {_first_line(error)}") from error
+        raise UserError(f"{path}: after row {number}: cannot be read: {one_line(error)}") from error
 
 
 def _cell(value: Any) -> Cell:
@@ -230,13 +255,9 @@ def _cell(value: Any) -> Cell:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
 def _primary_key(table: Loaded, connection: sqlite3.Connection) -> str:
     """`id` or the table's own name with `_id`, if its values are there and differ; else ""."""
-    names = {column.lower(): column for column, kind in table.columns if kind in (NARROW, WIDEST)}
+    names = {column.lower(): column for column, kind in table.columns if kind in ("INTEGER", "TEXT")}
     wanted = ["id", *(f"{name}{end}" for name in _singulars(table.name) for end in ("_id", "id"))]
     for column in (names[name] for name in wanted if name in names):
         name = quoted(column)

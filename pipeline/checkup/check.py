@@ -146,7 +146,8 @@ def advise(checkup: Checkup) -> Iterator[str]:
 
 def _about_all(checkup: Checkup) -> Iterator[str]:
     if checkup.splits.get(DEV, 0) < FEW_QUESTIONS:
-        yield f"dev has {checkup.splits.get(DEV, 0)} questions: write more, {FEW_QUESTIONS} at the least, or a score says little"
+        count = checkup.splits.get(DEV, 0)
+        yield f"dev has {count} question{'' if count == 1 else 's'}: write more, {FEW_QUESTIONS} at the least, or a score says little"
     unasked = [f"{db_id}.{name}" for db_id, database in checkup.databases.items() for name in database.unasked_tables]
     if unasked:
         yield f"{len(unasked)} {'table is' if len(unasked) == 1 else 'tables are'} never asked about: write questions on {_some(unasked)}, or `loraql synth` some"

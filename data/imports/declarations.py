@@ -1,0 +1,123 @@
+"""A table of PostgreSQL or MySQL as SQLite declares it, and what its CREATE TABLE says beyond that.
+
+Reads parsed statements; engines, indexes and checks are left out. Comments stay where `data/comments.py` finds them.
+Generated columns become plain ones: some dumps hold their values, and else `data/imports/dumps.py` computes them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel
+
+from data.imports.dialects import sqlite_type
+from data.meanings import one_line
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A table as its script declares it, with the columns that it inherits; `sql` declares it in SQLite."""
+
+    name: str
+    columns: tuple[exp.ColumnDef, ...]
+    sql: str
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    @property
+    def generated(self) -> dict[str, exp.Expr]:
+        """The expressions of generated columns."""
+        found = ((column.name, column.find(exp.ComputedColumnConstraint)) for column in self.columns)
+        return {name: constraint.this for name, constraint in found if constraint}
+
+
+def declare(
+    create: exp.Create,
+    more: Sequence[exp.Expr] = (),
+    inherited: Sequence[exp.ColumnDef] = (),
+    comments: Mapping[str, str] | None = None,
+) -> Declared:
+    """The table of a CREATE TABLE. Raises ValueError for one without a list of columns.
+
+    `more` are keys, and `comments` those of columns, that the script adds later; SQLite cannot add them.
+    """
+    if not isinstance(create.this, exp.Schema):
+        raise ValueError("a CREATE TABLE without a list of columns")
+    own = [item for item in create.this.expressions if isinstance(item, exp.ColumnDef)]
+    names = {column.name for column in own}
+    columns = [*(column for column in inherited if column.name not in names), *own]
+    if not columns:
+        raise ValueError("a CREATE TABLE without types")
+    keys = [key for item in (*create.this.expressions, *more) for key in _table_keys(item)]
+    if any(column.find(exp.PrimaryKeyColumnConstraint) for column in columns):
+        keys = [key for key in keys if not isinstance(key, exp.PrimaryKey)]
+    body = ", ".join([*(_column(column, comments or {}) for column in columns), *(_sql(key) for key in keys)])
+    exists = "IF NOT EXISTS " if create.args.get("exists") else ""
+    name = create.this.this.name
+    return Declared(name, tuple(columns), f"CREATE TABLE {exists}{_sql(exp.to_identifier(name, quoted=True))} ({body})")
+
+
+def _column(column: exp.ColumnDef, comments: Mapping[str, str]) -> str:
+    words = [_sql(exp.to_identifier(column.name, quoted=True)), sqlite_type(column.kind)]
+    is_generated = column.find(exp.ComputedColumnConstraint) is not None
+    comment = comments.get(column.name, "")
+    for constraint in column.constraints:
+        kind = constraint.kind
+        if isinstance(kind, exp.PrimaryKeyColumnConstraint):
+            words.append("PRIMARY KEY")
+        elif isinstance(kind, exp.NotNullColumnConstraint) and not kind.args.get("allow_null") and not is_generated:
+            words.append("NOT NULL")
+        elif isinstance(kind, exp.UniqueColumnConstraint) and kind.this is None:
+            words.append("UNIQUE")
+        elif isinstance(kind, exp.DefaultColumnConstraint):
+            value = kind.this.this if isinstance(kind.this, exp.Cast) else kind.this
+            if isinstance(
+                value, exp.Literal | exp.Boolean | exp.Neg | exp.Null | exp.CurrentTimestamp | exp.CurrentDate
+            ):
+                words.append(f"DEFAULT {value.sql('sqlite')}")
+        elif isinstance(kind, exp.Reference):
+            words.append(_sql(_bare_reference(kind)))
+        elif isinstance(kind, exp.CommentColumnConstraint):
+            comment = comment or kind.name
+    words.append(f"-- {one_line(comment)}\n" if comment.strip() else "")
+    return " ".join(filter(None, words))
+
+
+def _table_keys(item: exp.Expr) -> list[exp.Expr]:
+    """The keys in an entry of a table's body, without the names of constraints, which may clash."""
+    if isinstance(item, exp.Constraint | exp.AddConstraint):
+        return [key for inner in item.expressions for key in _table_keys(inner)]
+    if isinstance(item, exp.PrimaryKey):
+        return [exp.PrimaryKey(expressions=[_plain(column) for column in item.expressions])]
+    if isinstance(item, exp.UniqueColumnConstraint) and isinstance(item.this, exp.Schema):
+        prefixed = any(isinstance(column, exp.ColumnPrefix) for column in item.this.expressions)
+        columns = [_plain(column) for column in item.this.expressions]
+        # Unique in its first letters is not unique to SQLite, nor the other way round.
+        return [] if prefixed else [exp.UniqueColumnConstraint(this=exp.Schema(expressions=columns))]
+    if isinstance(item, exp.ForeignKey) and isinstance(item.args.get("reference"), exp.Reference):
+        columns = [_plain(column) for column in item.expressions]
+        return [exp.ForeignKey(expressions=columns, reference=_bare_reference(item.args["reference"]))]
+    return []
+
+
+def _plain(column: exp.Expr) -> exp.Identifier:
+    """The name alone, of a column that may come with an order or a length."""
+    found = column if isinstance(column, exp.Identifier) else column.find(exp.Identifier)
+    if found is None:
+        raise ValueError("a key on something that is no column")
+    return exp.to_identifier(found.name, quoted=True)
+
+
+def _bare_reference(reference: exp.Reference) -> exp.Reference:
+    """The parent without its schema, and without what happens on deletion."""
+    parent = reference.this
+    table = parent.this if isinstance(parent, exp.Schema) else parent
+    columns = [_plain(column) for column in parent.expressions] if isinstance(parent, exp.Schema) else []
+    name = exp.to_table(_sql(exp.to_identifier(table.name, quoted=True)), dialect="sqlite")
+    return exp.Reference(this=exp.Schema(this=name, expressions=columns) if columns else name)
+
+
+def _sql(tree: exp.Expr) -> str:
+    return str(tree.sql("sqlite", unsupported_level=ErrorLevel.RAISE))
