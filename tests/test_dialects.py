@@ -211,6 +211,9 @@ def test_without_a_database_columns_are_what_the_query_takes_them_for(
         ("SELECT left(name, -1) FROM t", "it cuts a text"),
         ("SELECT substring(name from 'A.') FROM t", "it cuts a text"),
         ('SELECT name COLLATE "de_DE" FROM t', "SQLite has no collation de_DE"),
+        ("SELECT id INTO other FROM t", "it makes a table of its rows"),
+        ("SELECT id FROM t FETCH FIRST 50 PERCENT ROWS ONLY", "SQLite's LIMIT is a number of rows"),
+        ("SELECT id FROM t ORDER BY n FETCH FIRST 1 ROW WITH TIES", "SQLite's LIMIT is a number of rows"),
         ("SELECT version()", "it asks about the server"),
     ],
 )
@@ -264,6 +267,8 @@ def check_reason(shop: sqlite3.Connection, dialect: Dialect, query: str, reason:
         ("postgres", "SELECT date '2020-01-31' + interval '1 month'", "a month from the 31st"),
         ("postgres", "SELECT r::int FROM t", "halves"),
         ("postgres", "SELECT x::int, avg(n)::int FROM t", ""),
+        ("postgres", "SELECT sum(n) / count(*) FROM t", "the sum of a bigint column has decimals"),
+        ("postgres", "SELECT sum(n) / 2.0, sum(x) / 2, n / 2 FROM t", ""),
         ("mysql", "SELECT LENGTH(name) FROM t", "bytes"),
         ("mysql", "SELECT CHAR_LENGTH(name) FROM t WHERE name = 'x' AND name LIKE 'a%'", ""),
     ],

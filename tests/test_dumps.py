@@ -194,3 +194,21 @@ CREATE DEFINER=`root`@`%` FUNCTION `f`() RETURNS int RETURN 1;
         "the view w is left out: SQLite has no function MD5",
         "statements passed over: 1 CREATE FUNCTION, 2 CREATE TRIGGER",
     )
+
+
+def test_views_that_differ_in_letter_case_and_what_they_may_tell_otherwise_are_noted(tmp_path: Path) -> None:
+    imported = run(
+        tmp_path,
+        """-- PostgreSQL database dump
+CREATE TABLE public.t (a integer, b text GENERATED ALWAYS AS (CASE WHEN (c ~~ 'X%'::text) THEN 'x' END) STORED, c text);
+INSERT INTO public.t VALUES (1, DEFAULT, 'Xy');
+CREATE VIEW public.v AS SELECT t.a FROM public.t WHERE (t.c ~~ 'X%'::text);
+CREATE VIEW public."V" AS SELECT t.c FROM public.t;
+""",
+    )
+    assert ask(imported.path, "SELECT * FROM v") == [(1,)]
+    assert ask(imported.path, "SELECT b FROM t") == [("x",)]
+    like = "a LIKE of PostgreSQL tells letter case apart, SQLite's does not"
+    *notes, last = imported.notes
+    assert notes == ["read as PostgreSQL", f"t: the generated column b: {like}", f"the view v: {like}"]
+    assert last.startswith("the view V is left out: ")

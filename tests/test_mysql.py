@@ -97,7 +97,7 @@ def test_a_dump_of_mysql_imports_with_its_keys(mysql: tuple[Any, str], tmp_path:
         subprocess.run([*command, "--skip-lock-tables", "shop"], check=True, stdout=file)
     (imported,) = import_databases(script, tmp_path / "made")
     found = tables(imported.path)
-    assert set(found) == {"country", "Order", "line", "part", "staff", "nothing"}
+    assert set(found) == {"country", "Order", "line", "part", "staff", "nothing", "recent"}
     assert found["line"].primary_key == ("order_id", "place")
     assert len(found["part"].foreign_keys) == 2
     assert ask(imported.path, 'SELECT "Customer `Name", extra, feeling, raw, bits + 0 FROM "Order"') == [

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from test_databases import ask, file, refused
 
+from data.errors import UserError
 from data.imports import guard, scripts
 from data.imports.databases import Imported, import_databases
 from data.imports.statements import dialect_of
@@ -74,7 +75,7 @@ DELIMITER ;
         ("name", "its; name")
     ]
     assert imported.dialect == "mysql"
-    assert imported.notes == ("read as MySQL", "statements passed over: 1 ALTER TABLE, 1 CREATE TRIGGER")
+    assert imported.notes == ("read as MySQL", "statements passed over: 1 CREATE TRIGGER")
 
 
 def test_a_dump_of_postgres_is_respelled(tmp_path: Path) -> None:
@@ -105,6 +106,53 @@ SELECT pg_catalog.setval('public.city_id_seq', 2, true);""",
     assert (city.primary_key, street.primary_key) == (("id",), ("id",))
     assert street.foreign_keys == (ForeignKey("city_id", "city", "id"),)
     assert "1 CREATE FUNCTION" in imported.notes[1]
+
+
+def test_tables_of_a_dump_are_changed_as_far_as_sqlite_can(tmp_path: Path) -> None:
+    imported = run(
+        tmp_path,
+        """-- MySQL dump
+CREATE TABLE t (id int, owner varchar(9), old int) ENGINE=InnoDB;
+ALTER TABLE t RENAME COLUMN owner TO holder, ADD extra varchar(5) DEFAULT 'x', DROP COLUMN old;
+ALTER TABLE t MODIFY id bigint NOT NULL;
+INSERT INTO t (id, holder) VALUES (1, 'SELECT'), (2, 'Bob'), (3, 'Cy');
+UPDATE t SET extra = 'y' WHERE id = 2;
+DELETE FROM t WHERE holder = 'CY';
+CREATE TABLE u (id int);
+INSERT INTO u (id) SELECT id FROM t;
+ALTER TABLE u RENAME TO v;""",
+    )
+    assert ask(imported.path, "SELECT id, holder, extra FROM t") == [(1, "SELECT", "x"), (2, "Bob", "y")]
+    assert [column.name for column in read_sqlite(imported.path).tables[0].columns] == ["id", "holder", "extra"]
+    assert ask(imported.path, "SELECT * FROM v") == [(1,), (2,)]
+    assert imported.notes == (
+        "read as MySQL",
+        "statements passed over: 1 ALTER TABLE t",
+        "statements run as SQLite reads them, not as the server does: 1 DELETE, 1 INSERT, 1 UPDATE",
+    )
+
+
+@pytest.mark.parametrize(
+    ("declared", "table", "folds"),
+    [
+        ("varchar(9)", "", True),
+        ("varchar(9) CHARACTER SET latin1 COLLATE latin1_general_ci", "COLLATE=utf8mb4_bin", True),
+        ("enum('Ann')", "DEFAULT CHARSET=utf8mb4", True),
+        ("varchar(9) COLLATE utf8mb4_bin", "", False),
+        ("varchar(9) COLLATE latin1_general_cs", "", False),
+        ("text", "DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin", False),
+    ],
+)
+def test_texts_of_a_mysql_dump_are_equal_as_their_collation_has_it(
+    tmp_path: Path, declared: str, table: str, folds: bool
+) -> None:
+    script = f"CREATE TABLE t (name {declared}) ENGINE=InnoDB {table}; INSERT INTO t VALUES ('Ann');"
+    assert ask(run(tmp_path, script).path, "SELECT count(*) FROM t WHERE name = 'ANN'") == [(int(folds),)]
+
+
+def test_a_long_script_of_copy_without_an_end_is_cut_in_time(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="line 2: "):
+        run(tmp_path, "-- PostgreSQL database dump\n" + "COPY a\n" * 200_000)
 
 
 def test_virtual_tables_of_a_dump_are_left_out_with_their_parts(tmp_path: Path) -> None:

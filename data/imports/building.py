@@ -74,6 +74,20 @@ def create_table(
     return f"CREATE TABLE {quoted(name)} (\n  " + ",\n  ".join(parts) + "\n)"
 
 
+def create_view(connection: sqlite3.Connection, name: str, columns: Sequence[str], query: str) -> str:
+    """Makes a view, with the query's names where there are no `columns`; why it cannot be had, or "" where it can."""
+    try:
+        connection.execute(f"CREATE VIEW {quoted(name)}{f' ({listed(columns)})' if columns else ''} AS {query}")
+    except sqlite3.Error as error:
+        return str(error)
+    try:
+        connection.execute(f"SELECT * FROM {quoted(name)} LIMIT 0")
+    except sqlite3.Error as error:
+        connection.execute(f"DROP VIEW {quoted(name)}")
+        return str(error)
+    return ""
+
+
 def same_but_for_case(names: Iterable[str]) -> tuple[str, ...]:
     """The names that SQLite takes for one name, which other systems keep apart."""
     names = list(names)

@@ -4,14 +4,18 @@ Reads parsed statements; engines, indexes and checks are left out. Comments stay
 Generated columns become plain ones: some dumps hold their values, and else `data/imports/dumps.py` computes them.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
-from data.imports.dialects import sqlite_type
+from data.imports.dialects import Dialect, sqlite_type
 from data.meanings import one_line
+
+MINDS_CASE = re.compile(r"(?:_bin|_cs|^binary)\Z", re.IGNORECASE)  # collations of MySQL
+FOLDED = {*exp.DataType.TEXT_TYPES, exp.DType.ENUM, exp.DType.SET}
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Declared:
 
 def declare(
     create: exp.Create,
+    dialect: Dialect,
     more: Sequence[exp.Expr] = (),
     inherited: Sequence[exp.ColumnDef] = (),
     comments: Mapping[str, str] | None = None,
@@ -53,14 +58,24 @@ def declare(
     keys = [key for item in (*create.this.expressions, *more) for key in _table_keys(item)]
     if any(column.find(exp.PrimaryKeyColumnConstraint) for column in columns):
         keys = [key for key in keys if not isinstance(key, exp.PrimaryKey)]
-    body = ", ".join([*(_column(column, comments or {}) for column in columns), *(_sql(key) for key in keys)])
+    collates = create.find(exp.CollateProperty)
+    collation = (collates.name if collates else "") if dialect == "mysql" else None
+    body = ", ".join(
+        [*(_column(column, comments or {}, collation) for column in columns), *(_sql(key) for key in keys)]
+    )
     exists = "IF NOT EXISTS " if create.args.get("exists") else ""
     name = create.this.this.name
     return Declared(name, tuple(columns), f"CREATE TABLE {exists}{_sql(exp.to_identifier(name, quoted=True))} ({body})")
 
 
-def _column(column: exp.ColumnDef, comments: Mapping[str, str]) -> str:
+def _column(column: exp.ColumnDef, comments: Mapping[str, str], collation: str | None) -> str:
+    """`collation` is the table's in MySQL, where texts are equal whatever their letter case unless it says otherwise."""
     words = [_sql(exp.to_identifier(column.name, quoted=True)), sqlite_type(column.kind)]
+    if collation is not None and column.kind and column.kind.this in FOLDED:
+        own = column.find(exp.CollateColumnConstraint)
+        is_binary = column.find(exp.BinaryColumnConstraint) is not None
+        if not is_binary and not MINDS_CASE.search(own.this.name if own else collation):
+            words.append("COLLATE NOCASE")
     is_generated = column.find(exp.ComputedColumnConstraint) is not None
     comment = comments.get(column.name, "")
     for constraint in column.constraints:

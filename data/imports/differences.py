@@ -17,6 +17,7 @@ MONTHS = "a month from the 31st is the last day of the next on the server, and t
 BYTES = "LENGTH counts bytes in MySQL, letters in SQLite"
 HALVES = "halves are rounded away from zero in SQLite; the server rounds those of floating-point numbers to even"
 DISTINCT_ON = "the rows of a DISTINCT ON are in no order"
+SUMS = "the sum of a bigint column has decimals when it is divided on the server, that of integers has none"
 TRUTHS = "true and false in JSON are 1 and 0 to SQLite"
 
 
@@ -30,6 +31,7 @@ def differences(tree: exp.Expr, dialect: Dialect, database: sqlite3.Connection |
         BYTES: any(length.args.get("binary") and _is_text(length.this) for length in tree.find_all(exp.Length)),
         HALVES: any(map(_rounds_floats, tree.find_all(exp.Round, exp.Cast))),
         DISTINCT_ON: any(distinct.args.get("on") for distinct in tree.find_all(exp.Distinct)),
+        SUMS: not is_mysql and any(map(_divides_sum, tree.find_all(exp.Div))),
         TRUTHS: tree.find(exp.JSONExtractScalar) is not None,
     }
     if tests[EQUAL] and database:  # a copied server's has columns that know it
@@ -62,6 +64,12 @@ def _rounds_floats(node: exp.Expr) -> bool:
     is_whole = sqlite_type(node.to) == "INTEGER" if isinstance(node, exp.Cast) else not node.args.get("decimals")
     parts = node.this.find_all(exp.Column, exp.Cast)
     return is_whole and kind_of(node.this) == "REAL" and any(kind_of(part) == "REAL" for part in parts)
+
+
+def _divides_sum(node: exp.Div) -> bool:
+    """Whether integers are divided of which one is a sum: how large its column may be is not known here."""
+    sides = (node.this.unnest(), node.expression.unnest())
+    return all(kind_of(side) == "INTEGER" for side in sides) and any(side.find(exp.Sum) for side in sides)
 
 
 def _counts_months(node: exp.Expr) -> bool:

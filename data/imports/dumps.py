@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
-from data.imports.building import listed, quoted
+from data.imports.building import create_view, listed, quoted
 from data.imports.declarations import Declared, declare
-from data.imports.dialects import REFUSED, Dialect, one_line, parse_statement, transpile_query
+from data.imports.dialects import REFUSED, Dialect, one_line, parse_statement, sqlite_type, transpile_query
 from data.imports.rewriting import rewritten
 from data.imports.spellings import conversion, copied
 from data.imports.statements import Statement
@@ -39,6 +39,7 @@ INSERT = re.compile(
 COPY = re.compile(rf"COPY\s+{TABLE}\s*{COLUMNS}\s*FROM\s+stdin\s*;[ \t]*(?:\n|\Z)", re.IGNORECASE)
 MATERIALIZED = re.compile(r"\A(CREATE\s+)MATERIALIZED\s+(?=VIEW\b)|\bWITH\s+(?:NO\s+)?DATA\s*\Z", re.IGNORECASE)
 ENGINE = re.compile(r"^\) ENGINE\b.*\Z", re.DOTALL | re.MULTILINE)  # with partitions, which are no tables there
+CHANGES = (exp.ColumnDef, exp.RenameColumn, exp.AlterRename, exp.Drop)  # that SQLite's ALTER TABLE knows
 
 
 class Dump:
@@ -103,6 +104,21 @@ class Dump:
             self._without_defaults(tree)
         return str(rewritten(tree, self._dialect)[0].sql("sqlite", unsupported_level=ErrorLevel.RAISE))
 
+    def changes(self, text: str) -> list[str] | None:
+        """The changes of an ALTER TABLE, each as a statement of SQLite; None where it has no words for one."""
+        with contextlib.suppress(*REFUSED):
+            tree = self._tree(text)
+            actions = tree.args.get("actions") or [] if isinstance(tree, exp.Alter) else []
+            if not actions or not all(isinstance(action, CHANGES) for action in actions):
+                return None
+            for kind in tree.find_all(exp.DataType):
+                kind.replace(exp.DataType.build(sqlite_type(kind)))
+            alone = [exp.Alter(this=tree.this, kind="TABLE", actions=[action]) for action in actions]
+            return [
+                str(rewritten(one, self._dialect)[0].sql("sqlite", unsupported_level=ErrorLevel.RAISE)) for one in alone
+            ]
+        return None
+
     def _table(self, tree: exp.Create) -> str | None:
         name = tree.this.this.name.lower()
         for column in tree.find_all(exp.ColumnDef):
@@ -117,7 +133,9 @@ class Dump:
             raise ValueError(f"inherits from {unknown}, which is not made before")
         inherited = {column.name: column for parent in parents for column in self._tables[parent].columns}
         self._heirs += [(name, parent) for parent in parents]
-        self._tables[name] = declare(tree, self._keys[name], list(inherited.values()), self._comments[name])
+        self._tables[name] = declare(
+            tree, self._dialect, self._keys[name], list(inherited.values()), self._comments[name]
+        )
         return None if name in self._parents else self._tables[name].sql
 
     def _whole(self, name: str) -> str:
@@ -198,14 +216,16 @@ class Dump:
             if connection.execute(f"SELECT 1 FROM {of} WHERE {column} IS NOT NULL LIMIT 1").fetchone():
                 continue
             try:
-                query, _ = rewritten(
-                    exp.select(expression.copy()).from_(of, dialect="sqlite"), self._dialect, connection
-                )
+                selected = exp.select(expression.copy()).from_(of, dialect="sqlite")
+                query, notes = rewritten(selected, self._dialect, connection)
                 value = query.expressions[0].unalias().sql("sqlite", unsupported_level=ErrorLevel.RAISE)
                 connection.execute(f"UPDATE {of} SET {column} = {value}")
             except (sqlite3.Error, *REFUSED) as error:
                 connection.execute(f"ALTER TABLE {of} DROP COLUMN {column}")
+                notes = ()
                 yield f"{table.name}: the generated column {name} is left out: {one_line(error)}"
+            for note in notes:
+                yield f"{table.name}: the generated column {name}: {note}"
 
     def _add_views(self, connection: sqlite3.Connection) -> Iterator[str]:
         """The views that SQLite can run; one may read another that comes after it."""
@@ -215,33 +235,16 @@ class Dump:
         while found:
             found = False
             for name, tree in list(left.items()):
-                reason = self._add_view(name, tree, connection)
-                if reason:
-                    reasons[name] = reason
-                else:
+                columns = [column.name for column in tree.this.expressions] if isinstance(tree.this, exp.Schema) else []
+                made = transpile_query(tree.expression.sql(self._dialect), self._dialect, database=connection)
+                reasons[name] = create_view(connection, name, columns, made.query) if made.query else made.reason
+                if not reasons[name]:
                     found = True
                     del left[name]
+                    for note in made.notes:
+                        yield f"the view {name}: {note}"
         for name in left:
             yield f"the view {name} is left out: {reasons[name]}"
-
-    def _add_view(self, name: str, tree: exp.Create, connection: sqlite3.Connection) -> str:
-        """Why there is none; "" where all is well."""
-        made = transpile_query(tree.expression.sql(self._dialect), self._dialect, database=connection)
-        if not made.query:
-            return made.reason
-        columns = (
-            f" ({listed(column.name for column in tree.this.expressions)})" if isinstance(tree.this, exp.Schema) else ""
-        )
-        try:
-            connection.execute(f"CREATE VIEW {quoted(name)}{columns} AS {made.query}")
-        except sqlite3.Error as error:
-            return one_line(error)
-        try:
-            connection.execute(f"SELECT * FROM {quoted(name)} LIMIT 0")
-        except sqlite3.Error as error:
-            connection.execute(f"DROP VIEW {quoted(name)}")
-            return one_line(error)
-        return ""
 
 
 def _convert(table: Declared, connection: sqlite3.Connection) -> None:

@@ -40,8 +40,9 @@ TYPES: dict[str, set[exp.DType]] = {
     },
 }
 LOOKED_AT = 100  # rows that tell how the dates of a column are spelled
+NORMAL, GENERATED_AND_STORED = 0, 3  # as PRAGMA table_xinfo has it; the values of others lie in no file
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
-TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d.*", re.DOTALL)
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?")
 
 
 def sqlite_type(kind: exp.DataType | None) -> str:
@@ -81,8 +82,8 @@ def add_kinds(tree: exp.Expr, dialect: Dialect, database: sqlite3.Connection | N
     for identifier in copy.find_all(exp.Identifier):
         identifier.set("this", identifier.name.lower())
     own: dict[Any, Any] = {exp.Sub: {"annotator": _difference}, exp.TimestampTrunc: {"returns": exp.DType.DATE}}
-    if dialect == "postgres":  # whose EXTRACT is not of integers: a year / 10 has decimals
-        own[exp.Extract] = {"returns": exp.DType.DECIMAL}
+    if dialect == "postgres":  # whose EXTRACT is not of integers, nor is a sum of counts: a half of it has decimals
+        own |= {exp.Extract: {"returns": exp.DType.DECIMAL}, exp.Sum: {"annotator": _sum}}
     try:
         tables = {name.lower(): _column_types(name, database) for name in names} if database else {}
         known: dict[str, object] = {name: columns for name, columns in tables.items() if columns}
@@ -116,9 +117,12 @@ def _add_tables(scope: Scope, schema: MappingSchema) -> None:
 
 def _column_types(table: str, database: sqlite3.Connection) -> dict[str, exp.DataType]:
     """The types of a table's columns by their names in lower case."""
-    info = database.execute("SELECT name, type FROM pragma_table_xinfo(?)", (table,)).fetchall()
-    declared = {name: _type(text) for name, text in info}
-    texts = [name for name, kind in declared.items() if sqlite_type(kind) in ("TEXT", "DATE", "TIMESTAMP")]
+    info = database.execute("SELECT name, type, hidden FROM pragma_table_xinfo(?)", (table,)).fetchall()
+    declared = {name: _type(text) for name, text, _ in info}
+    stored = {name for name, _, hidden in info if hidden in (NORMAL, GENERATED_AND_STORED)}
+    texts = [
+        name for name, kind in declared.items() if name in stored and sqlite_type(kind) in ("TEXT", "DATE", "TIMESTAMP")
+    ]
     own = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ? COLLATE NOCASE"
     if texts and database.execute(own, (table,)).fetchone() == (1,):  # a view might take its time
         ends = ", ".join(f"min({quoted(name)}), max({quoted(name)})" for name in texts)
@@ -155,3 +159,10 @@ def _difference(annotator: TypeAnnotator, node: exp.Sub) -> exp.Expr:
     if dates and all(isinstance(side, exp.Literal) and side.is_string for side in rest):
         return annotator._set_type(node, exp.DType.INT)
     return annotator._annotate_binary(node)
+
+
+def _sum(annotator: TypeAnnotator, node: exp.Sum) -> exp.Expr:
+    """A sum of bigints, as counts and sums are, is a decimal to PostgreSQL; sqlglot has it that it is a bigint."""
+    kind = node.this.type.this if node.this.type else exp.DType.UNKNOWN
+    sums = {exp.DType.BIGINT: exp.DType.DECIMAL} | dict.fromkeys(INTEGERS - {exp.DType.BIGINT}, exp.DType.BIGINT)
+    return annotator._set_type(node, sums.get(kind, kind))

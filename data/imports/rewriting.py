@@ -27,6 +27,7 @@ LEFT_OVER: dict[type[exp.Expr], str] = {
     exp.RegexpILike: "SQLite has no regular expressions",
     exp.Format: "SQLite's FORMAT is another function",
     exp.Soundex: "SQLite's SOUNDEX is another function",
+    exp.Into: "it makes a table of its rows",
     exp.CurrentSchema: "it asks about the server",
     exp.CurrentDatabase: "it asks about the server",
     exp.CurrentVersion: "it asks about the server",
@@ -63,6 +64,9 @@ def rewritten(
 def _refuse(node: exp.Expr) -> None:
     if type(node) in LEFT_OVER:
         raise ValueError(LEFT_OVER[type(node)])
+    options = node.args.get("limit_options") if isinstance(node, exp.Fetch) else None
+    if options and (options.args.get("percent") or options.args.get("with_ties")):
+        raise ValueError("SQLite's LIMIT is a number of rows")
     if isinstance(node, exp.Rand) and not isinstance(node.parent, exp.Ordered):
         raise ValueError("SQLite's RANDOM makes integers")
     within = node.parent if isinstance(node, exp.Distinct) and isinstance(node.parent, exp.AggFunc) else None

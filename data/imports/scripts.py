@@ -16,7 +16,7 @@ from pathlib import Path
 from data.errors import UserError
 from data.imports.building import quoted
 from data.imports.dialects import REFUSED, Dialect, one_line
-from data.imports.dumps import Dump
+from data.imports.dumps import NAME, TABLE, Dump
 from data.imports.guard import guard, why
 from data.imports.statements import dialect_of, statements_of
 from data.queries import UTF16_MARKS
@@ -71,9 +71,14 @@ DEFINER = re.compile(
 )
 # Owners, and numbers that columns give themselves: SQLite has no need of these.
 OF_NO_WEIGHT_ELSEWHERE = re.compile(
-    r"ALTER\s.*?\b(?:OWNER\s+TO|ATTACH\s+PARTITION|AS\s+IDENTITY|DISABLE\s+KEYS|ENABLE\s+KEYS|nextval)\b",
-    re.IGNORECASE | re.DOTALL,
+    rf"ALTER\s+(?:TABLE|(?:MATERIALIZED\s+)?VIEW|INDEX)\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{TABLE}\s+(?:OWNER\s+TO"
+    rf"|ATTACH\s+PARTITION|DISABLE\s+KEYS|ENABLE\s+KEYS|ALTER\s+(?:COLUMN\s+)?{NAME}\s+(?:ADD\s+GENERATED|SET\s+DEFAULT\s+nextval)"
+    rf"|MODIFY\s+(?:COLUMN\s+)?{NAME}\s+[\w\s()]*AUTO_INCREMENT)\b",
+    re.IGNORECASE,
 )
+ALTERED = re.compile(rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{TABLE}", re.IGNORECASE)
+# Rows that others are made of: SQLite reads the conditions in its own way.
+COMPUTING = re.compile(r"(?:UPDATE|DELETE|INSERT(?=[^'()]*(?:\([^'()]*\))?[^'()]*\bSELECT))\b", re.IGNORECASE)
 # As the shell of SQLite dumps virtual tables; then come the tables that they keep their rows in.
 VIRTUAL = re.compile(
     r"(?:INSERT\s+INTO\s+sqlite_(?:schema|master)\b.*?')?CREATE\s+VIRTUAL\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"
@@ -133,9 +138,11 @@ def run_script(script: Path, connection: sqlite3.Connection) -> Ran:
         _number_bits(connection)
     connection.execute("COMMIT")
     notes += parts.notes
-    if passed_over:
-        listed = ", ".join(f"{count} {name}" for name, count in sorted(passed_over.items()))
-        notes.append(f"statements passed over: {listed}")
+    computing = Counter(found[0].upper() for one in statements if dialect and (found := COMPUTING.match(one.text)))
+    for said, counts in (("passed over", passed_over), ("run as SQLite reads them, not as the server does", computing)):
+        if counts:
+            listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+            notes.append(f"statements {said}: {listed}")
     return Ran(dialect, tuple(notes))
 
 
@@ -190,10 +197,12 @@ def _run(text: str, dialect: Dialect | None, dumps: tuple[Dump, ...], connection
         dumps[0].copy(text, connection)
     elif dialect and re.match(r"CREATE\s+(?:\w+\s+){0,3}(?:TABLE|VIEW)\b", text, re.IGNORECASE):
         _execute(dumps[0].translated(text), connection)
-    elif dialect and re.match(r"ALTER\s+TABLE\b", text, re.IGNORECASE):
-        if not re.search(r"\bADD\s+COLUMN\b|\bRENAME\b", text, re.IGNORECASE):
-            return ["ALTER TABLE"]
-        _execute(dumps[0].translated(text), connection)
+    elif dialect and (altered := ALTERED.match(text)):
+        changes = dumps[0].changes(text)
+        if changes is None:
+            return [f"ALTER TABLE {altered['name']}"]
+        for change in changes:
+            connection.execute(change)
     else:
         _run_or_translate(dumps[0].insert(text) if dialect else text, dumps, connection)
     return []

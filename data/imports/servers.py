@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.imports import mysql, postgres
-from data.imports.building import Key, create_table, listed, new_database, quoted, same_but_for_case
+from data.imports.building import Key, create_table, create_view, listed, new_database, quoted, same_but_for_case
 from data.imports.catalogue import Address, Catalogue, Row, Server, ServerColumn, ServerTable, View, read_address
 from data.imports.dialects import Dialect, transpile_query
 from data.meanings import CLIPPED, MAX_CHARACTERS, Meaning, one_line
@@ -123,14 +123,7 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 def _add_view(view: View, address: Address, catalogue: Catalogue, connection: sqlite3.Connection) -> list[str]:
     """The view in SQLite's words; where there are none, or they do not run, a note why it is left out."""
     made = transpile_query(view.query.strip().rstrip(";"), address.dialect, catalogue.schema, connection)
-    reason = made.reason
-    if made.query:
-        try:
-            connection.execute(f"CREATE VIEW {quoted(view.name)} ({listed(view.columns)}) AS {made.query}")
-            connection.execute(f"SELECT * FROM {quoted(view.name)} LIMIT 0")
-        except sqlite3.Error as error:
-            connection.execute(f"DROP VIEW IF EXISTS {quoted(view.name)}")
-            reason = str(error)
+    reason = create_view(connection, view.name, view.columns, made.query) if made.query else made.reason
     if reason:
         return [f"the view {view.name} is left out: {reason}"]
     return [f"the view {view.name}: {note}" for note in made.notes]
