@@ -68,6 +68,15 @@ def declare(
     return Declared(name, tuple(columns), f"CREATE TABLE {exists}{_sql(exp.to_identifier(name, quoted=True))} ({body})")
 
 
+def added_column(column: exp.ColumnDef, dialect: Dialect) -> str:
+    """A column that an ALTER TABLE adds. SQLite adds none that must be filled or be a key."""
+    plain = column.copy()
+    left_out = exp.NotNullColumnConstraint | exp.PrimaryKeyColumnConstraint | exp.UniqueColumnConstraint
+    kept = [constraint for constraint in plain.constraints if not isinstance(constraint.kind, left_out)]
+    plain.set("constraints", kept)
+    return _column(plain, {}, "" if dialect == "mysql" else None)
+
+
 def _column(column: exp.ColumnDef, comments: Mapping[str, str], collation: str | None) -> str:
     """`collation` is the table's in MySQL, where texts are equal whatever their letter case unless it says otherwise."""
     words = [_sql(exp.to_identifier(column.name, quoted=True)), sqlite_type(column.kind)]

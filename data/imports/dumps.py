@@ -14,8 +14,8 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
 from data.imports.building import create_view, listed, quoted
-from data.imports.declarations import Declared, declare
-from data.imports.dialects import REFUSED, Dialect, one_line, parse_statement, sqlite_type, transpile_query
+from data.imports.declarations import Declared, added_column, declare
+from data.imports.dialects import REFUSED, Dialect, one_line, parse_statement, transpile_query
 from data.imports.rewriting import rewritten
 from data.imports.spellings import conversion, copied
 from data.imports.statements import Statement
@@ -39,7 +39,6 @@ INSERT = re.compile(
 COPY = re.compile(rf"COPY\s+{TABLE}\s*{COLUMNS}\s*FROM\s+stdin\s*;[ \t]*(?:\n|\Z)", re.IGNORECASE)
 MATERIALIZED = re.compile(r"\A(CREATE\s+)MATERIALIZED\s+(?=VIEW\b)|\bWITH\s+(?:NO\s+)?DATA\s*\Z", re.IGNORECASE)
 ENGINE = re.compile(r"^\) ENGINE\b.*\Z", re.DOTALL | re.MULTILINE)  # with partitions, which are no tables there
-CHANGES = (exp.ColumnDef, exp.RenameColumn, exp.AlterRename, exp.Drop)  # that SQLite's ALTER TABLE knows
 
 
 class Dump:
@@ -109,15 +108,20 @@ class Dump:
         with contextlib.suppress(*REFUSED):
             tree = self._tree(text)
             actions = tree.args.get("actions") or [] if isinstance(tree, exp.Alter) else []
-            if not actions or not all(isinstance(action, CHANGES) for action in actions):
-                return None
-            for kind in tree.find_all(exp.DataType):
-                kind.replace(exp.DataType.build(sqlite_type(kind)))
-            alone = [exp.Alter(this=tree.this, kind="TABLE", actions=[action]) for action in actions]
-            return [
-                str(rewritten(one, self._dialect)[0].sql("sqlite", unsupported_level=ErrorLevel.RAISE)) for one in alone
-            ]
+            changes = [self._change(action) for action in actions]
+            if changes and all(changes):
+                return [f"ALTER TABLE {quoted(tree.this.name)} {change}" for change in changes]
         return None
+
+    def _change(self, action: exp.Expr) -> str:
+        """One change in SQLite's words; "" where it has none, as for the place of a column."""
+        if isinstance(action, exp.ColumnDef) and not action.args.get("position"):
+            return f"ADD COLUMN {added_column(action, self._dialect)}"
+        if isinstance(action, exp.Drop) and action.args["kind"] == "COLUMN":
+            return f"DROP COLUMN {listed(column.name for column in action.find_all(exp.Column))}"
+        if isinstance(action, exp.RenameColumn):
+            return f"RENAME COLUMN {quoted(action.this.name)} TO {quoted(action.args['to'].name)}"
+        return f"RENAME TO {quoted(action.this.name)}" if isinstance(action, exp.AlterRename) else ""
 
     def _table(self, tree: exp.Create) -> str | None:
         name = tree.this.this.name.lower()
