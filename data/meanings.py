@@ -20,7 +20,7 @@ import yaml
 from data.comments import column_comments
 from data.errors import UserError
 from data.imports.delimited import delimiter_of
-from data.schema import Column, Schema, open_read_only, read_sqlite
+from data.schema import Column, Schema, open_read_only, read_sqlite, stored_columns
 
 COLUMNS = ("table", "column", "description", "unit", "values")
 YAML_SUFFIXES = (".yaml", ".yml")
@@ -28,6 +28,7 @@ MAX_BYTES = 4 * 2**20
 MAX_CHARACTERS = 1_000
 CLIPPED = 200  # for what was not written for prompts
 SHOWN_VALUES = 20
+LOOKED_AT = 10_000  # values of a column
 MAX_STATEMENT = 1_000_000
 VALUE = re.compile(r"((?:\\[\\|]|[^|])*)(?:\||$)")
 
@@ -107,6 +108,24 @@ def describe_columns(schema: Schema, database: Path) -> Schema:
     """The schema with the meanings kept beside the database, if there are any."""
     path = meanings_file(database)
     return with_meanings(schema, read_meanings(path))[0] if path.is_file() else schema
+
+
+def strange_values(database: Path, meanings: Iterable[Meaning]) -> Iterator[tuple[Meaning, tuple[str, ...]]]:
+    """The entries with allowed values of which a filled column holds none, and some that it holds instead."""
+    with closing(open_read_only(database)) as connection:
+        stored = {(table.lower(), column.lower()) for table, column in stored_columns(connection)}
+        for meaning in meanings:
+            if not meaning.values or (meaning.table.lower(), meaning.column.lower()) not in stored:
+                continue
+            name = '"' + meaning.column.replace('"', '""') + '"'
+            table = '"' + meaning.table.replace('"', '""') + '"'
+            rows = connection.execute(
+                f"SELECT DISTINCT CAST({name} AS TEXT) FROM {table} WHERE {name} IS NOT NULL ORDER BY 1 LIMIT ?",
+                (LOOKED_AT,),
+            )
+            held = [one_line(text) for (text,) in rows]
+            if held and not set(held) & set(meaning.values):
+                yield meaning, tuple(held)
 
 
 def from_comments(database: Path) -> list[Meaning]:
@@ -203,6 +222,9 @@ def _csv_entries(path: Path, text: str, needed: Sequence[str] = COLUMNS[:2]) -> 
             if not names:
                 names = [name.strip().lower() for name in row]
                 missing = [name for name in needed if name not in names]
+                others = set(names) - {*COLUMNS, ""}
+                if needed and not missing and (others or not set(names) & set(COLUMNS[2:])):
+                    missing = [name for name in COLUMNS[2:3] if name not in names]  # which may go by another name
                 if missing:
                     raise UserError(f"{path}: the first row has no {missing[0]}; it names {', '.join(COLUMNS)}")
                 continue
@@ -211,6 +233,8 @@ def _csv_entries(path: Path, text: str, needed: Sequence[str] = COLUMNS[:2]) -> 
             yield f"row {place}", dict(zip(names, row, strict=False))
     except csv.Error as error:
         raise UserError(f"{path}: row {place + 1}: {error}") from error
+    if needed and not names:
+        raise UserError(f"{path}: is empty; its first row names {', '.join(COLUMNS)}")
 
 
 def _yaml_entries(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

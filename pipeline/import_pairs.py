@@ -32,7 +32,7 @@ def usable_pairs(source: Source, laid: Laid, dialect: str | None, folder: Path) 
     `folder` where it alone tells of a database. Raises UserError where no pair is left.
     """
     pairs, without_database = _about_databases(source, laid, folder)
-    pairs, no_query = _queries_alone(pairs)
+    pairs, no_query = _queries_alone([replace(pair, query=pair.query.rstrip("; \n\t")) for pair in pairs])
     pairs, untranslated, doubts = _in_sqlite(pairs, dialect, laid)
     return pairs, [*without_database, *no_query, *untranslated], doubts
 

@@ -5,6 +5,7 @@ beside them. Which pair goes where is for `pipeline/importing.py` to say.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,17 @@ from data.imports.folders import find_inside, split_named
 from data.imports.pairs import Pair, read_pairs
 from data.imports.published import LAYOUTS, read_published
 from data.imports.servers import copy_server
-from data.meanings import Meaning, from_bird, from_comments, meanings_file, read_meanings, with_meanings, write_meanings
+from data.meanings import (
+    Meaning,
+    from_bird,
+    from_comments,
+    meanings_file,
+    one_line,
+    read_meanings,
+    strange_values,
+    with_meanings,
+    write_meanings,
+)
 from data.schema import read_sqlite, read_tables_json
 from data.spider import database_file
 from pipeline.console import progress
@@ -61,6 +72,9 @@ def read_source(paths: Sequence[str], layout: str | None, columns: Mapping[str, 
         published = read_published(only, layout)
         root = only if only.is_dir() else None
         return Source(published.pairs, published.databases, published.descriptions, root, tuple(published.notes))
+    address = next((path for path in paths if re.match(r"https?://", path)), None)
+    if address:
+        raise UsageError(f"{address}: addresses are not read; download it, and give the file")
     read = [read_pairs(path, columns) for path in paths]
     named = [split_named(Path(path).stem) for path in paths]
     if len(paths) > 1:  # train.csv and dev.csv
@@ -136,6 +150,7 @@ def write_all_meanings(laid: Laid, source: Source, given: Path | None) -> list[s
     descriptions, and comments in the schema.
     """
     own = read_meanings(given) if given else []
+    notes: list[str] = []
     matched: set[tuple[str, str]] = set()
     for db_id, path in laid.files.items():
         beside = meanings_file(laid.origins[db_id]) if db_id in laid.origins else None
@@ -146,8 +161,11 @@ def write_all_meanings(laid: Laid, source: Source, given: Path | None) -> list[s
         matched |= {(meaning.table, meaning.column) for meaning in fitting}
         if fitting:
             write_meanings(fitting, meanings_file(path))
+        for meaning, held in strange_values(path, fitting):
+            some = ", ".join(f"'{one_line(value, 40)}'" for value in held[:3])
+            notes.append(f"{meaning.table}.{meaning.column}: holds none of its allowed values, but {some}")
     odd = [f"{meaning.table}.{meaning.column}" for meaning in own if (meaning.table, meaning.column) not in matched]
-    return [f"{given}: no database has the column {name}" for name in odd]
+    return [*(f"{given}: no database has the column {name}" for name in odd), *notes]
 
 
 def _first_of_each(meanings: Iterable[Meaning], without: Sequence[Meaning]) -> list[Meaning]:

@@ -16,10 +16,11 @@ from typing import Any, get_args
 
 from data.errors import UsageError, UserError
 from data.imports.dialects import Dialect
+from data.schema import read_sqlite
 from data.spider import DATABASE_FOLDERS
 from pipeline.base import EMBEDDED
 from pipeline.checkup.check import check_up, show
-from pipeline.checkup.facts import Checkup, Item
+from pipeline.checkup.facts import Checkup, Finding, Item
 from pipeline.config import PUBLISHED, Config, DataSettings
 from pipeline.console import say, table
 from pipeline.import_pairs import LeftOut, by_reason, usable_pairs
@@ -31,6 +32,7 @@ from pipeline.stage import MANIFEST, Stage, read_json, run_stage, write_json
 NAME = "import"
 DIALECTS = ("sqlite", *get_args(Dialect))
 RAW = Path("data/raw")
+SHOWN_TABLES = 8
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,29 @@ def _import(source: Source, options: ImportOptions, folder: Path) -> Checkup:
         items = [
             Item(pair, split_of[id(pair)], laid.files.get(str(pair.db_id))) for pair in pairs if id(pair) in split_of
         ]
-        checkup = check_up(options.name, items, options.base, folder, notes, options.workers)
+        aside = {"unused": _findings(unusable, "left out"), "doubt": _findings(doubts, "translated")}
+        checkup = check_up(options.name, items, options.base, folder, notes, aside, options.workers)
+        _check_golds(checkup, items, laid)
         write_json(folder / "dataset.json", _summary(division, checkup, left_out, doubts))
         undo.pop_all()
     return checkup
+
+
+def _findings(found: LeftOut, split: str) -> list[Finding]:
+    return [Finding(Item(pair, split, None), reason) for pair, reason in found]
+
+
+def _check_golds(checkup: Checkup, items: Sequence[Item], laid: Laid) -> None:
+    """Raises UserError where not one query runs: then it is the database that is wrong."""
+    fails = checkup.findings["fails"]
+    if fails and len(fails) == sum(item.database is not None for item in items):
+        first = fails[0].item.pair
+        schema = read_sqlite(laid.files[str(first.db_id)])
+        tables = [table.name for table in schema.tables]
+        raise UserError(
+            f"{first.place}: {fails[0].detail}, and no other query runs either; are they about this database? "
+            f"{first.db_id} holds {', '.join(tables[:SHOWN_TABLES])}{', ...' if len(tables) > SHOWN_TABLES else ''}"
+        )
 
 
 def _write(division: Division, laid: Laid, folder: Path) -> None:

@@ -18,6 +18,7 @@ from prompts.context import used_columns
 from prompts.recall import Recall
 
 SCORED = ("select", "dev")
+FEW_QUESTIONS = 100
 
 
 def show_linking(config: Config) -> None:
@@ -39,6 +40,8 @@ def show_linking(config: Config) -> None:
                 lengths[place] += len(ids)
             advance(1)
     _show(recall.summary())
+    if len(examples) < FEW_QUESTIONS:
+        say(f"  {len(examples)} questions say little about the linker")
     if unread:
         say(f"  {unread} gold queries could not be read and are not counted")
     if examples:

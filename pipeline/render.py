@@ -149,6 +149,11 @@ def _held_out(config: Config, examples: list[Example]) -> set[str]:
     """The training databases on which checkpoints are chosen."""
     names = sorted({example.db_id for example in examples})
     wanted = config.selection.databases
+    if not names:
+        raise UserError(
+            f"{config.data.root}: no question is left to train on: gold queries fail or databases are missing, as "
+            "`loraql prepare --force` tells"
+        )
     if isinstance(wanted, int):
         if wanted >= len(names):
             raise UserError(

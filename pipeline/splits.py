@@ -22,7 +22,7 @@ TRIES = 50  # shuffles, of which the one whose shares are nearest is kept
 
 Group = list[Pair]
 Splits = dict[str, list[Pair]]
-_QUOTED = re.compile(r"""('(?:[^']|'')*'?|"(?:[^"]|"")*"?|`[^`]*`?)""")
+_QUOTED = re.compile(r"""('(?:[^']|'')*'?|"(?:[^"]|"")*"?|`[^`]*`?|--[^\n]*|/\*.*?(?:\*/|\Z))""", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,15 @@ def question_key(question: str) -> str:
 
 
 def sql_key(query: str) -> str:
-    """What two queries share that differ only in blanks, in the case of what is not quoted, and in a `;` at the end."""
-    parts = _QUOTED.split(query)
+    """What two queries share that differ only in blanks, comments, the case of what is not quoted, and a `;` at the end."""
+    parts = _QUOTED.split(_QUOTED.sub(_without_comment, query))
     plain = [re.sub(r"\s*([^\w\s])\s*", r"\1", " ".join(part.split()).casefold()) for part in parts[::2]]
     quoted = [*(part if part[0] == "'" else part.casefold() for part in parts[1::2]), ""]
     return "".join(text + literal for text, literal in zip(plain, quoted, strict=True)).rstrip("; ")
+
+
+def _without_comment(token: re.Match[str]) -> str:
+    return " " if token[0].startswith(("--", "/*")) else token[0]
 
 
 def split_pairs(
@@ -135,7 +139,7 @@ def _made(pairs: Sequence[Pair], shares: tuple[int, int, int], seed: int, missin
     groups, by = _groups_of([pair for pair in pairs if pair.db_id not in missing])
     if len(groups) < FEWEST_GROUPS:
         raise UserError(
-            f"the {len(pairs)} pairs are too few or too alike to be split: groups of one SQL skeleton or one question stay "
+            f"{len(pairs)} pair{' is' if len(pairs) == 1 else 's are'} too few or too alike to be split: groups of one SQL skeleton or one question stay "
             f"together, and {len(groups)} are not enough for train, select and dev; add pairs, or name splits in a column `split`"
         )
     whole = sum(shares)

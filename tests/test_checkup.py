@@ -83,7 +83,7 @@ def test_golds_that_fail_or_return_nothing_are_found_with_the_reason(check: Chec
     assert rows(checkup, "empty") == ["4", "5"]
     assert details(checkup, "empty") == ["returns no rows", "returns nothing but NULL"]
     assert checkup.actions[0] == (
-        "3 gold queries fail: mend or remove pairs.csv rows 1, 2, 3; they are left out of training and scoring"
+        "3 gold queries fail (e.g. no such table: ghost): mend or remove pairs.csv rows 1, 2, 3; they are left out of training and scoring"
     )
 
 
@@ -128,7 +128,7 @@ def test_a_cut_that_cannot_be_tried_is_passed_over(query: str) -> None:
 def test_duplicates_contradictions_and_near_duplicates_are_told_apart(check: Check) -> None:
     checkup = check(
         ("How many singers are there?", "SELECT count(*) FROM singer"),
-        ("how many singers are there", "select COUNT(*) from singer;"),
+        ("how many singers are there", "select COUNT(*) from singer; -- that's all"),
         ("How many singers are there?", "SELECT count(singer_id) FROM singer"),
         ("How many singers are there?", "SELECT count(*) FROM song"),
         ("Show the names of singers from France.", "SELECT name FROM singer WHERE country = 'France'"),
@@ -136,10 +136,19 @@ def test_duplicates_contradictions_and_near_duplicates_are_told_apart(check: Che
         ("List names of the singers from Spain", "SELECT name FROM singer WHERE country = 'Spain'"),
     )
     assert rows(checkup, "duplicate") == ["2"]
-    assert rows(checkup, "contradiction") == ["3", "4"]
-    assert "both return the same" in details(checkup, "contradiction")[0]
-    assert "both return the same" not in details(checkup, "contradiction")[1]
+    assert rows(checkup, "spelling") == ["3"]
+    assert rows(checkup, "contradiction") == ["4"]
     assert rows(checkup, "near") == ["6"]
+
+
+def test_a_schema_in_the_question_and_what_the_import_found_are_advised(check: Check) -> None:
+    left_out = Finding(replace(item("Others?", "SELECT 2", "left out", 9)), "no database other")
+    told = ("Schema: create table singer (name text)\nQuestion: how many?", "SELECT count(*) FROM singer")
+    checkup = check(told, ("All?", "SELECT name FROM singer"), aside={"unused": [left_out]})
+    assert rows(checkup, "schema") == ["1"]
+    assert rows(checkup, "unused") == ["9"]
+    assert "1 pair is left out (e.g. no database other): mend pairs.csv row 9, or do without" in checkup.actions
+    assert "1 question holds the schema: leave only what is asked, at pairs.csv row 1" in checkup.actions
 
 
 def test_the_same_pair_in_another_database_is_no_finding(database: Path, tmp_path: Path, tiny_model: Path) -> None:

@@ -204,8 +204,12 @@ def test_columns_are_mapped_and_synthetic_pairs_stay_marked(shop: list[dict[str,
 
 def test_what_is_not_one_query_is_left_out_and_listed(shop: list[dict[str, Any]], bring: Import) -> None:
     odd = ["SELECT 1; DROP TABLE product", "PRAGMA table_info(product)", "EXPLAIN SELECT 1", "DELETE FROM product"]
-    fine = ["((SELECT 1)) ;", "WITH a AS (SELECT ';') SELECT * FROM a; -- that is all", "VALUES (1)"]
-    rows = [(f"Question {place}?", query) for place, query in enumerate([*odd, *fine])]
+    fine = [
+        "((SELECT 1))",
+        "WITH a AS (SELECT ';') SELECT * FROM a; -- that is all",
+        "VALUES (1)",
+    ]  # a semicolon at the end goes
+    rows = [(f"Question {place}?", query) for place, query in enumerate([*odd, f"{fine[0]} ;\n", *fine[1:]])]
     write_csv("pairs.csv", [("question", "sql"), *((pair["question"], pair["query"]) for pair in shop), *rows])
     bring()
     listed = dataset()["left_out"]
@@ -215,6 +219,8 @@ def test_what_is_not_one_query_is_left_out_and_listed(shop: list[dict[str, Any]]
     ]
     kept = {entry["query"] for split in ("train", "select", "dev") for entry in entries(split)}
     assert not set(odd) & kept and set(fine) <= kept
+    checkup = json.loads((RAW / "my-shop/checkup.json").read_text(encoding="utf-8"))
+    assert [finding["query"] for finding in checkup["findings"]["unused"]] == odd
 
 
 def test_several_databases_are_told_apart_by_db_id_and_missing_ones_are_listed(
@@ -248,9 +254,16 @@ def test_the_only_database_goes_by_the_name_that_the_pairs_have_for_it(
 def test_meanings_of_the_user_come_before_those_of_the_schema(shop: list[dict[str, Any]], bring: Import) -> None:
     connection = sqlite3.connect("shop.sqlite")
     connection.execute("CREATE TABLE till (till_id INTEGER, -- its number\n place TEXT -- where it stands\n)")
+    connection.execute("INSERT INTO till VALUES (1, 'hall'), (2, NULL)")
+    connection.commit()
     connection.close()
     write_csv(
-        "meanings.csv", [("table", "column", "description"), ("till", "place", "floor"), ("till", "plce", "typo")]
+        "meanings.csv",
+        [
+            ("table", "column", "description", "values"),
+            ("till", "place", "floor", "cellar|attic"),
+            ("till", "plce", "typo", ""),
+        ],
     )
     bring(meanings=Path("meanings.csv"))
     kept = read_meanings(meanings_file(RAW / "my-shop/database/shop/shop.sqlite"))
@@ -259,6 +272,7 @@ def test_meanings_of_the_user_come_before_those_of_the_schema(shop: list[dict[st
         ("till_id", "its number"),
     }
     assert "meanings.csv: no database has the column till.plce" in dataset()["notes"]
+    assert "till.place: holds none of its allowed values, but 'hall'" in dataset()["notes"]
 
 
 def test_a_published_folder_is_recognized_and_survives_missing_databases(
@@ -397,6 +411,9 @@ WRONG = {
     "no database: give --db": {"--db": None},
     "add a column db_id": {"--db": "several"},
     "no pair is about one that is there": {"head": ("question", "sql", "db_id"), "rows": [("A?", "SELECT 1", "x"), ("B?", "SELECT 2", "y")]},
+    "pairs.csv, row 2: no such table: ghost, and no other query runs either; are they about this database? shop holds":
+        {"rows": [(f"{place}?", f"SELECT {place}, a{place} FROM ghost {'WHERE b = 1' * (place % 3)}") for place in range(9)]},
+    "https://example.com/x.csv: addresses are not read": {"pairs": ["https://example.com/x.csv"], "code": 2},
     "are too few or too alike": {"rows": [("A?", "SELECT 1"), ("B?", "SELECT 2")]},
     "pairs are synthetic": {"head": ("question", "sql", "synthetic"), "rows": [("A?", "SELECT 1", "true")]},
     "pairs.csv, row 2: its SQL is not a query": {"rows": [("A?", "DROP TABLE x")]},

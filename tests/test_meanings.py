@@ -61,6 +61,9 @@ def test_yaml_may_give_a_column_its_description_alone_and_words_are_taken_as_the
     ("name", "text", "said"),
     [
         ("a.csv", "table,description\nt,x\n", "the first row has no column"),
+        ("a.csv", "table,column,meaning,unit\nt,a,x,kg\n", "the first row has no description"),
+        ("a.csv", "table,column\nt,a\n", "the first row has no description"),
+        ("a.csv", "", "is empty; its first row names table, column"),
         ("a.csv", "table,column,description\nt,a,x\n,b,x\n", "row 3 has no table"),
         ("a.csv", "table,column,description\nt,a,x,y\n", "row 2 has 4 cells, the first row has 3"),
         ("a.csv", "table,column,description\nt,a,x\nT,A,y\n", "row 3 describes T.A again, after row 2"),

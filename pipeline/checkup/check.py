@@ -4,6 +4,7 @@ Runs every gold query, compares pairs with each other and with the databases, co
 to do, the most pressing first. Changes no pair: what is wrong is told, not mended.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -27,18 +28,23 @@ from pipeline.stage import write_json
 
 JSON, PAGE = "checkup.json", "checkup.html"
 ADVICE: Mapping[str, str] = {
-    "fails": "{count} gold {queries} fail{s}: mend or remove {places}; {they} left out of training and scoring",
+    "fails": "{count} gold {queries} fail{s} (e.g. {detail}): mend or remove {places}; {they} left out of training and scoring",
     "leak": "{count} {pairs} {are} in two splits: a score on {them} is flattered; remove {places} from one of the splits",
     "contradiction": "{count} {questions} {have} two different answers: keep the right SQL, or ask more exactly, at {places}",
+    "unused": "{count} {pairs} {are} left out (e.g. {detail}): mend {places}, or do without",
+    "schema": "{count} {questions} hold{s} the schema: leave only what is asked, at {places}",
     "unstable": "{count} gold {queries} may return other rows another time: add what decides between ties to ORDER BY at {places}",
     "unfounded": "{count} {pairs} {have} a value in the SQL that neither question nor database holds: check {places}",
     "empty": "{count} gold {queries} return{s} nothing, so that wrong SQL passes too: check {places}",
     "slow": "{count} gold {queries} take{s} more than a second: scoring will wait for {them} each time; see {places}",
     "long": "{count} {pairs} {are} too long for the model: give its tables fewer columns, or another --base; see {places}",
     "duplicate": "{count} {pairs} {are} there twice: remove {places}",
+    "doubt": "{count} {queries} may answer otherwise than on the server (e.g. {detail}): check {places}",
+    "spelling": "{count} {questions} {have} two spellings of one answer: keep one, at {places}",
     "near": "{count} {pairs} ask{s} in the words of another with other SQL: compare {places}",
 }
 MISSING = "{count} {pairs} {are} about databases that are not there: add "
+SCHEMA = re.compile(r"\bCREATE\s+TABLE\b", re.IGNORECASE)
 SHOWN_PLACES = 6
 SHOWN_NAMES = 6
 SHOWN_DATABASES = 2
@@ -53,12 +59,13 @@ def check_up(
     base: str,
     folder: Path,
     notes: Sequence[str] = (),
+    aside: Mapping[str, Sequence[Finding]] | None = None,
     workers: int | None = None,
 ) -> Checkup:
     """Examines the pairs and writes both files into `folder`.
 
     `base` is a base model as `model.base` names it: where its tokenizer cannot be had, a note says so and
-    the rest goes on. `notes` are shown besides.
+    the rest goes on. `notes` are shown besides, and `aside` are findings that the import made itself.
     """
     paths = {str(item.pair.db_id): item.database for item in items if item.database}
     schemas = {db_id: describe_columns(read_sqlite(path, db_id), path) for db_id, path in paths.items()}
@@ -69,14 +76,18 @@ def check_up(
         filled = {db_id: _has_rows(schema, paths[db_id], sandbox) for db_id, schema in schemas.items()}
         full = {db_id: schema for db_id, schema in schemas.items() if filled[db_id]}
         unsaid = list(unfounded(items, full, sandbox))
+    contradicting = list(contradictions(items, results))
     findings |= found | {
+        **(aside or {}),
+        "schema": [Finding(item, "holds CREATE TABLE") for item in items if SCHEMA.search(item.pair.question)],
         "unfounded": unsaid,
         # Where there are no rows every result is empty, and that is told of the database.
         "empty": [finding for finding in found["empty"] if finding.item.pair.db_id in full],
         "missing": [Finding(item, f"no database {item.pair.db_id}") for item in items if item.database is None],
-        "contradiction": list(contradictions(items, results)),
+        "contradiction": [finding for finding, same in contradicting if not same],
+        "spelling": [finding for finding, same in contradicting if same],
         "duplicate": list(duplicates(items)),
-        "near": list(near_duplicates(items, results)),
+        "near": [finding for finding, _ in near_duplicates(items, results)],
         "leak": list(leaks(items)),
     }
     lengths, problem = _lengths(items, schemas, base)
@@ -153,7 +164,12 @@ def _about_all(checkup: Checkup) -> Iterator[str]:
         yield f"{len(unasked)} {'table is' if len(unasked) == 1 else 'tables are'} never asked about: write questions on {_some(unasked)}, or `loraql synth` some"
     unused = sum(len(database.unused_columns) for database in checkup.databases.values())
     if unused:
-        yield f"{unused} columns of tables that are asked about are named by no query: the page lists them"
+        are = (
+            "column of the tables that are asked about is"
+            if unused == 1
+            else "columns of the tables that are asked about are"
+        )
+        yield f"{unused} {are} named by no query: the page lists {'it' if unused == 1 else 'them'}"
     known = sum(checkup.hardness[level] for level in SPIDER_MIX)
     shares = {level: checkup.hardness[level] / max(known, 1) for level in SPIDER_MIX}
     if sum(abs(shares[level] - SPIDER_MIX[level]) for level in SPIDER_MIX) / 2 > FAR_FROM_SPIDER:
@@ -169,9 +185,9 @@ def _sentence(words: str, found: Sequence[Finding]) -> str:
     one = len(found) == 1
     forms = {"queries": "query", "pairs": "pair", "questions": "question", "are": "is", "have": "has", "them": "it"}
     told = {many: single if one else many for many, single in forms.items()}
-    return words.format(
-        count=len(found), s="s" if one else "", they="it is" if one else "they are", places=places(found), **told
-    )
+    told |= {"s": "s" if one else "", "they": "it is" if one else "they are"}
+    ((detail, _),) = Counter(finding.detail for finding in found).most_common(1)
+    return words.format(count=len(found), places=places(found), detail=detail, **told)
 
 
 def places(found: Sequence[Finding]) -> str:

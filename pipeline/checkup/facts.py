@@ -30,9 +30,14 @@ KINDS: Mapping[str, Kind] = {
         "in another split too",
         "Question or SQL is in another split of the same database: a score on it tells what was learned by heart.",
     ),
+    "unused": Kind("left out", "Not in the data set: in none of its splits."),
     "missing": Kind("database is missing", "The query could not be run; the pair can be trained on, not scored."),
     "contradiction": Kind(
         "one question, other SQL", "The question was asked before and answered otherwise: at most one is what is meant."
+    ),
+    "schema": Kind(
+        "schema in the question",
+        "The question holds a CREATE TABLE: prompts bring the schema themselves, and people who ask will not.",
     ),
     "unstable": Kind(
         "result may vary",
@@ -46,6 +51,12 @@ KINDS: Mapping[str, Kind] = {
     "slow": Kind("slow query", "Takes more than a second on this database."),
     "long": Kind("too long for the model", "Prompt and SQL have more tokens than the base model can read."),
     "duplicate": Kind("duplicate", "The same question and SQL again: it weighs more in training, and nothing else."),
+    "doubt": Kind(
+        "translated, with a doubt", "SQLite may answer otherwise than the server that the SQL is written for."
+    ),
+    "spelling": Kind(
+        "one question, spelled twice in SQL", "Two queries that return the same here: a model learns faster from one."
+    ),
     "near": Kind("same words, other SQL", "Often right, where word order matters; worth a look."),
 }
 

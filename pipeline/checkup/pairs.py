@@ -25,28 +25,31 @@ def duplicates(items: Sequence[Item]) -> Iterator[Finding]:
             yield Finding(item, f"the same as {group[0].pair.place}")
 
 
-def contradictions(items: Sequence[Item], results: Mapping[Item, str]) -> Iterator[Finding]:
-    """Pairs that ask the same as an earlier one and answer with other SQL; `results` are digests of what it returns."""
+def contradictions(items: Sequence[Item], results: Mapping[Item, str]) -> Iterator[tuple[Finding, bool]]:
+    """Pairs that ask the same as an earlier one and answer with other SQL, and whether it returns the same.
+
+    `results` are digests of what queries return.
+    """
     for group in _groups(items, lambda item: (item.pair.db_id, item.question)):
         yield from _other_sql(group, "answers the same question with", results)
 
 
-def near_duplicates(items: Sequence[Item], results: Mapping[Item, str]) -> Iterator[Finding]:
-    """Pairs whose question has the same words as an earlier one, in any order, with other SQL."""
+def near_duplicates(items: Sequence[Item], results: Mapping[Item, str]) -> Iterator[tuple[Finding, bool]]:
+    """Pairs whose question has the same words as an earlier one, in any order, with other SQL; as `contradictions`."""
     for group in _groups(items, lambda item: (item.pair.db_id, _words(item.question))):
         first = group[0].question
         rest = [item for item in group[1:] if item.question != first]
         yield from _other_sql([group[0], *rest], "asks in the same words, answered with", results)
 
 
-def _other_sql(group: Sequence[Item], words: str, results: Mapping[Item, str]) -> Iterator[Finding]:
+def _other_sql(group: Sequence[Item], words: str, results: Mapping[Item, str]) -> Iterator[tuple[Finding, bool]]:
     first, seen = group[0], {group[0].query}
     for item in group[1:]:
         if item.query not in seen:
             seen.add(item.query)
             same = first in results and results[first] == results.get(item)
             end = " (both return the same here)" if same else ""
-            yield Finding(item, f"{first.pair.place} {words}: {' '.join(first.pair.query.split())}{end}")
+            yield Finding(item, f"{first.pair.place} {words}: {' '.join(first.pair.query.split())}{end}"), same
 
 
 def leaks(items: Sequence[Item]) -> Iterator[Finding]:
