@@ -4,6 +4,7 @@
 """
 
 import errno
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +17,7 @@ import typer
 from data.errors import UsageError, UserError
 
 INTERRUPTED = 130
+PASSWORD = re.compile(r"(://[^:/]*:).*@")  # in a server's URL
 
 
 def guard(command: Callable[[], Any]) -> int:
@@ -38,7 +40,8 @@ def _note_interrupt(code: int) -> int:
     """Typer makes an exit code of Ctrl-C; here it gets its line too."""
     if code != INTERRUPTED:
         return code
-    again = shlex.join(["loraql", *(word for word in sys.argv[1:] if word not in ("--force", "--no-resume"))])
+    words = [PASSWORD.sub(r"\1...@", word) for word in sys.argv[1:] if word not in ("--force", "--no-resume")]
+    again = shlex.join(["loraql", *words])
     if {"score", "compare", "ask", "import", "synth"} & set(sys.argv[1:2]):
         return _fail(f"interrupted; nothing was written; start again with: {again}", code)
     return _fail(f"interrupted; what is finished and the half-done part are kept; go on with: {again}", code)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from data.errors import UsageError, UserError
 from data.imports.databases import import_databases
@@ -18,7 +17,7 @@ from data.imports.dialects import Dialect
 from data.imports.folders import find_inside, split_named
 from data.imports.pairs import Pair, read_pairs
 from data.imports.published import LAYOUTS, read_published
-from data.imports.servers import copy_server
+from data.imports.servers import copy_server, database_of
 from data.meanings import (
     Meaning,
     from_bird,
@@ -55,7 +54,7 @@ class Laid:
 
     files: dict[str, Path]
     origins: dict[str, Path] = field(default_factory=dict)  # files that they were made of
-    meanings: tuple[Meaning, ...] = ()
+    meanings: Mapping[str, tuple[Meaning, ...]] = field(default_factory=dict)
     dialects: Mapping[str, Dialect] = field(default_factory=dict)
     schema: str | None = None
     notes: tuple[str, ...] = ()
@@ -100,7 +99,8 @@ def lay_out(source: Source, database: str | None, rows: int, schema: str | None,
         origins = {item.name: item.source for item in made}
         notes = tuple(f"{item.name}: {note}" for item in made for note in item.notes)
         dialects = {item.name: item.dialect for item in made if item.dialect}
-        return _named_as_asked(Laid(files, origins, dialects=dialects, notes=notes), source, target)
+        meanings = {item.name: item.meanings for item in made}
+        return _named_as_asked(Laid(files, origins, meanings, dialects, notes=notes), source, target)
     if not source.databases:
         raise UserError("no database: give --db a file, a folder or a server that the questions are about")
     laid, problems = dict[str, Path](), list[str]()
@@ -116,7 +116,7 @@ def lay_out(source: Source, database: str | None, rows: int, schema: str | None,
 
 
 def _from_server(url: str, rows: int, schema: str | None, target: Path) -> Laid:
-    name = unquote(urlsplit(url).path.removeprefix("/"))
+    name = database_of(url)
     if not name:
         raise UsageError("--db: the URL names no database, as postgresql://me@localhost/shop does")
     path = database_file(target, name)
@@ -125,7 +125,7 @@ def _from_server(url: str, rows: int, schema: str | None, target: Path) -> Laid:
     path.parent.mkdir(parents=True)
     fresh.rename(path)
     notes = [*copy.notes, *([] if rows else ["no rows are copied: without --rows every query returns nothing"])]
-    return Laid({name: path}, {}, copy.meanings, {name: copy.dialect}, copy.schema, tuple(notes))
+    return Laid({name: path}, {}, {name: copy.meanings}, {name: copy.dialect}, copy.schema, tuple(notes))
 
 
 def _named_as_asked(laid: Laid, source: Source, target: Path) -> Laid:
@@ -139,8 +139,11 @@ def _named_as_asked(laid: Laid, source: Source, target: Path) -> Laid:
     (renamed.parent / path.name).rename(renamed)
     origins = {new: laid.origins[old]} if old in laid.origins else {}
     dialects = {new: laid.dialects[old]} if old in laid.dialects else {}
+    meanings = {new: laid.meanings.get(old, ())}
     note = f"the database {old} is called {new} here, as the pairs call it"
-    return replace(laid, files={new: renamed}, origins=origins, dialects=dialects, notes=(*laid.notes, note))
+    return replace(
+        laid, files={new: renamed}, origins=origins, meanings=meanings, dialects=dialects, notes=(*laid.notes, note)
+    )
 
 
 def write_all_meanings(laid: Laid, source: Source, given: Path | None) -> list[str]:
@@ -154,7 +157,7 @@ def write_all_meanings(laid: Laid, source: Source, given: Path | None) -> list[s
     matched: set[tuple[str, str]] = set()
     for db_id, path in laid.files.items():
         beside = meanings_file(laid.origins[db_id]) if db_id in laid.origins else None
-        known = [*own, *(read_meanings(beside) if beside and beside.is_file() else []), *laid.meanings]
+        known = [*own, *(read_meanings(beside) if beside and beside.is_file() else []), *laid.meanings.get(db_id, ())]
         known += from_bird(source.descriptions[db_id]) if db_id in source.descriptions else []
         known += from_comments(path)
         fitting = _first_of_each(known, with_meanings(read_sqlite(path, db_id), known)[1])

@@ -25,7 +25,9 @@ SHOTS = (
 PROMPT = "Say the question in other words. Keep its meaning, and every name, number and quoted text exactly. Answer with one line.\n\n"
 # Words that turn a question's meaning: where it has one of a group, so must a rewording, and the other way round.
 GROUPS = (
-    {"no", "not", "without", "except", "but", "never", "none", "anything", "excluding", "neither", "lack"},
+    {"no", "not", "without", "except", "but", "never", "none", "anything", "excluding", "neither", "lack", "cannot"},
+    {"true"},
+    {"false"},
     {"different", "distinct", "unique", "once"},
     {"ascending", "alphabetical", "earliest", "lowest", "smallest", "fewest", "least", "minimum", "cheapest", "low"},
     {"descending", "latest", "highest", "largest", "greatest", "most", "maximum", "recent", "high"},

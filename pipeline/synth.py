@@ -1,12 +1,13 @@
-"""synth: a database that has no questions -> `NAME-synthetic.jsonl`, question/SQL pairs to train on.
+"""synth: databases that have no questions -> `NAME-synthetic.jsonl`, question/SQL pairs to train on.
 
 SQL is sampled from a grammar over the schema and its values, run, and kept if it returns something
 sensible; questions are worded from the same plan, and re-worded by a local model if one is given. Each
 line holds question, query, db_id, hardness, `"synthetic": true` and whether it was re-worded.
 """
 
-import json
 import re
+import shlex
+import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from random import Random
 from data.errors import UsageError, UserError
 from data.schema import read_sqlite
 from data.synthetic.grammar import draw
+from data.synthetic.places import is_server, require_own, shown, source_name, write_pairs
 from data.synthetic.plan import Plan, literals, skeleton, to_sql
 from data.synthetic.profile import Profile, read_profile
 from data.synthetic.wording import word_often
@@ -26,6 +28,7 @@ from eval.reading import hardness
 from eval.sandbox import Limits
 from eval.sensible import refusals
 from pipeline.console import Advance, progress, say, table
+from pipeline.import_sources import Laid, Source, lay_out, write_all_meanings
 from pipeline.reword import reword_all
 
 LEVELS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
@@ -36,6 +39,7 @@ DRAWS = 24  # tries at each of them
 DRY_ROUNDS = 12  # without a pair of a level, before it counts as used up
 SHARE_OF_SKELETON = 0.04  # of the pairs may have the same SQL but for names and values
 SHOWN = 5
+NO_PAIRS = Source([])
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ def parse_mix(text: str) -> dict[Hardness, int]:
 
 
 def synth(
-    database: Path,
+    source: str | Path,
     out: Path | None = None,
     *,
     count: int = 500,
@@ -75,32 +79,97 @@ def synth(
     seed: int = 0,
     wordings: int = 1,
     reword: str | None = None,
+    rows: int = 0,
+    schema: str | None = None,
     limits: Limits = LIMITS,
     workers: int | None = None,
 ) -> Path:
-    """Writes `count` pairs over an SQLite file, or as many as it has to give; the file that holds them.
+    """Writes `count` pairs over a database or several, or as many as they have to give; the file that holds them.
 
-    `mix` gives the shares of the hardness levels, `wordings` the most questions for one query, `reword` a
-    model folder or a base's name. The same seed gives the same bytes. Raises UsageError for numbers that
-    cannot be, UserError for a database without tables or rows and for a file in the way.
+    `source` is what an import takes: a file, a folder, or a server's URL with `rows` and `schema`. `mix` gives
+    the shares of the hardness levels, `wordings` the most questions for one query, `reword` a model folder or a
+    base's name. The same seed gives the same bytes. Raises UsageError for numbers that cannot be, UserError for
+    a database without tables or rows and for a file in the way.
     """
     if count < 1 or wordings < 1:
         raise UsageError(f"--n {count}, --wordings {wordings}: give 1 or more")
+    source = str(source)
+    if is_server(source) and not rows:
+        raise UsageError("of a server no rows are read without --rows, and questions need values: give --rows 1000")
     shares = {level: (mix or SPIDER_TRAINING).get(level, 0) for level in LEVELS}
-    profile = read_profile(database)
-    out = out or Path(f"{profile.db_id}-synthetic.jsonl")
-    _require_own(out)
+    out = out or Path(f"{source_name(source)}-synthetic.jsonl")
+    require_own(out)
     wanted = _shared_out(count, shares)
-    with Sandbox(limits, workers) as sandbox, progress("writing pairs", count, "pairs") as advance:
-        maker = _Maker(database, profile, sandbox, Random(f"synth {seed}"), wordings)
-        pairs = maker.make(dict(wanted), shares, advance)
+    with tempfile.TemporaryDirectory(prefix="loraql-synth-") as scratch:
+        laid = lay_out(NO_PAIRS, source, rows, schema, Path(scratch))
+        profiles = _read_all(laid, source)
+        with Sandbox(limits, workers) as sandbox, progress("writing pairs", count, "pairs") as advance:
+            most = max(2, round(SHARE_OF_SKELETON * count))
+            maker = _Maker(sandbox, Random(f"synth {seed}"), wordings, most)
+            pairs = _make_all(maker, profiles, wanted, shares, advance)
     if not pairs:
-        raise UserError(f"{database}: no query over its rows gives a sensible result; give a database with more rows")
+        raise UserError(f"{shown(source)}: no query over its rows gives a sensible result; give more rows")
     pairs = pairs if reword is None else _reworded(pairs, maker.literals, reword)
-    _write(out, pairs)
+    write_pairs(out, map(asdict, pairs))
     _show(pairs, count, wanted, maker, rewording=reword is not None)
+    if len(profiles) > 1:
+        each = Counter(pair.db_id for pair in pairs)
+        numbers = sorted(each[profile.db_id] for profile in profiles.values())
+        say(f"  databases: {len(profiles)}, with {numbers[0]} to {numbers[-1]} pairs each")
     say(f"synthetic pairs: {out}")
+    say(f"to train on them beside pairs that people wrote: {_next(source, out, rows, schema, bool(laid.dialects))}")
     return out
+
+
+def _next(source: str, out: Path, rows: int, schema: str | None, is_foreign: bool) -> str:
+    """The command that imports the pairs with others."""
+    given, name = shown(source), f"my-{source_name(source)}"
+    options = [*(["--rows", str(rows)] if rows else []), *(["--schema", schema] if schema else [])]
+    files = ["PAIRS"] if is_foreign else ["PAIRS", str(out)]
+    text = shlex.join(["loraql", "import", *files, "--db", given, *options, "--name", name])
+    if given != source:
+        text += " (with the password, which is not shown)"
+    if is_foreign:  # an import takes all SQL for the server's, and these are SQLite's
+        text += f", then {shlex.join(['loraql', 'run', f'{name}.yaml', f'data.synthetic={out}'])}"
+    return text
+
+
+def _read_all(laid: Laid, source: str) -> dict[Path, Profile]:
+    """What the databases hold. One without rows to ask about is left out, unless it is the only one."""
+    write_all_meanings(laid, NO_PAIRS, None)
+    profiles, problems = dict[Path, Profile](), list[UserError]()
+    for db_id, path in laid.files.items():
+        try:
+            profiles[path] = read_profile(path, str(laid.origins.get(db_id, shown(source))))
+        except UserError as error:
+            problems.append(error)
+    if not profiles:
+        raise problems[0]
+    for problem in problems:
+        say(f"note: left out: {problem}")
+    return profiles
+
+
+def _make_all(
+    maker: "_Maker",
+    profiles: Mapping[Path, Profile],
+    wanted: Mapping[Hardness, int],
+    shares: Mapping[Hardness, int],
+    advance: Advance,
+) -> list[SyntheticPair]:
+    """The pairs of all databases: dealt out like cards, so that each gets as many and as hard ones."""
+    pairs: list[SyntheticPair] = []
+    waiting = [level for level in LEVELS for _ in range(wanted[level])]
+    for place, (database, profile) in enumerate(profiles.items()):
+        left = len(profiles) - place
+        mine = Counter(waiting[::left])
+        waiting = [level for number, level in enumerate(waiting) if number % left]
+        made = maker.make(database, profile, {level: mine[level] for level in LEVELS}, shares, advance)
+        pairs += made
+        # What one cannot give, those after it do.
+        lacking = mine - Counter(pair.hardness for pair in made)
+        waiting = sorted([*waiting, *[*lacking.elements()][: mine.total() - len(made)]], key=LEVELS.index)
+    return pairs
 
 
 def _shared_out(count: int, shares: Mapping[Hardness, int]) -> dict[Hardness, int]:
@@ -116,11 +185,9 @@ def _shared_out(count: int, shares: Mapping[Hardness, int]) -> dict[Hardness, in
 class _Maker:
     """Draws, runs and words queries until every level has what it wants, or is used up."""
 
-    def __init__(self, database: Path, profile: Profile, sandbox: Sandbox, rng: Random, wordings: int) -> None:
-        self._database, self._profile, self._sandbox, self._rng = database, profile, sandbox, rng
-        self._names = Names(read_sqlite(database))
-        self._wordings = wordings
-        self._seen: set[str] = set()  # SQL that was run
+    def __init__(self, sandbox: Sandbox, rng: Random, wordings: int, most: int) -> None:
+        self._sandbox, self._rng, self._wordings, self._most = sandbox, rng, wordings, most
+        self._seen: set[str] = set()  # SQL that was run on the database in hand
         self._questions: set[str] = set()
         self._skeletons: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -128,16 +195,22 @@ class _Maker:
         self.literals: dict[str, list[str]] = {}  # of each question, as it has them
 
     def make(
-        self, wanted: dict[Hardness, int], shares: Mapping[Hardness, int], advance: Advance
+        self,
+        database: Path,
+        profile: Profile,
+        wanted: dict[Hardness, int],
+        shares: Mapping[Hardness, int],
+        advance: Advance,
     ) -> list[SyntheticPair]:
-        """The pairs, as they were found. What a used-up level still wants goes to the others."""
+        """The pairs of one database, as they were found. What a used-up level still wants goes to the others."""
+        self._database, self._profile, self._names = database, profile, Names(read_sqlite(database))
+        self._seen.clear()
         made: Counter[Hardness] = Counter()
         dry: Counter[Hardness] = Counter()
         pairs: list[SyntheticPair] = []
-        most = max(2, round(SHARE_OF_SKELETON * sum(wanted.values())))
         while open_levels := {level for level in wanted if made[level] < wanted[level]}:
             before = made.copy()
-            for pair in self._round(open_levels, most):
+            for pair in self._round(open_levels):
                 level = pair.hardness
                 if made[level] < wanted[level]:
                     made[level] += 1
@@ -148,12 +221,12 @@ class _Maker:
             _pass_on(wanted, made, {level: share for level, share in shares.items() if dry[level] < DRY_ROUNDS})
         return pairs
 
-    def _round(self, levels: Collection[Hardness], most: int) -> Iterator[SyntheticPair]:
-        """The pairs that one round of draws gives, of these levels; no skeleton more than `most` times."""
+    def _round(self, levels: Collection[Hardness]) -> Iterator[SyntheticPair]:
+        """The pairs that one round of draws gives, of these levels; no skeleton too often."""
         drawn: list[tuple[Plan, Hardness]] = []
         for _ in range(ROUND * DRAWS):
             plan = draw(self._profile, self._rng)
-            if plan is None or (sql := to_sql(plan)) in self._seen or self._skeletons[skeleton(plan)] >= most:
+            if plan is None or (sql := to_sql(plan)) in self._seen or self._skeletons[skeleton(plan)] >= self._most:
                 continue
             level = hardness(sql, self._names)
             if level in levels:  # those of a full level may be wanted later
@@ -164,7 +237,7 @@ class _Maker:
         self.tried += len(drawn)
         plans = [plan for plan, _ in drawn]
         for (plan, level), refusal in zip(drawn, refusals(self._sandbox, self._database, plans), strict=True):
-            if refusal is None and self._skeletons[skeleton(plan)] >= most:
+            if refusal is None and self._skeletons[skeleton(plan)] >= self._most:
                 refusal = "more of one kind than wanted"
             texts = [] if refusal else word_often(plan, self._rng, self._wordings)
             texts = [text for text in texts if text not in self._questions]
@@ -187,22 +260,6 @@ def _pass_on(wanted: dict[Hardness, int], made: Mapping[Hardness, int], alive: M
             wanted[level] += more
 
 
-def _require_own(out: Path) -> None:
-    """Raises an error for what must not be written over: anything but synthetic pairs."""
-    parent = next(path for path in out.absolute().parents if path.exists())
-    if out.is_dir() or not parent.is_dir():
-        raise UsageError(f"--out {out}: {'is a folder' if out.is_dir() else f'{parent} is a file'}; give a file")
-    if not out.exists():
-        return
-    for place, line in enumerate(out.read_bytes().splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
-        if not isinstance(entry, dict) or entry.get("synthetic") is not True:
-            raise UserError(f"{out}: line {place} is not a synthetic pair; move the file away or give another --out")
-
-
 def _reworded(pairs: Sequence[SyntheticPair], needed: Mapping[str, Sequence[str]], model: str) -> list[SyntheticPair]:
     """The pairs with other questions where the model gave good ones; no question twice."""
     taken = {pair.question for pair in pairs}
@@ -215,14 +272,6 @@ def _reworded(pairs: Sequence[SyntheticPair], needed: Mapping[str, Sequence[str]
             pair = replace(pair, question=text, reworded=True)
         done.append(pair)
     return done
-
-
-def _write(out: Path, pairs: Sequence[SyntheticPair]) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    lines = "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in pairs)
-    partial.write_text(lines, encoding="utf-8")
-    partial.replace(out)
 
 
 def _show(

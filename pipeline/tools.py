@@ -88,11 +88,17 @@ def import_pairs(
 
 @tools.command(
     epilog=example(
-        "loraql synth shop.sqlite\n  loraql synth shop.sqlite --n 200 --mix easy=10,medium=30,hard=30,extra=30 --out hard.jsonl"
+        "loraql synth shop.sqlite\n  loraql synth postgresql://me@localhost/shop --rows 1000\n"
+        "  loraql synth shop.sqlite --n 200 --mix easy=10,medium=30,hard=30,extra=30 --out hard.jsonl"
     )
 )
 def synth(
-    database: Annotated[Path, typer.Argument(help="an SQLite file", metavar="DB")],
+    database: Annotated[
+        str,
+        typer.Argument(
+            help="SQLite, .sql, CSV or Parquet file, a folder of them, postgresql:// or mysql:// URL", metavar="DB"
+        ),
+    ],
     count: Annotated[int, typer.Option("--n", min=1, max=1_000_000, help="how many pairs")] = 500,
     mix: Annotated[
         str | None, typer.Option(help="shares of the hardness levels; those of Spider's training data if not given")
@@ -100,6 +106,10 @@ def synth(
     wordings: Annotated[int, typer.Option(min=1, max=20, help="questions for one query, at most")] = 1,
     reword: Annotated[
         str | None, typer.Option(help="a local instruct model that says the questions differently")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=0, help="rows of each table that are copied from a server")] = 0,
+    schema: Annotated[
+        str | None, typer.Option(help="which schema of a PostgreSQL server is copied; the user's own if not given")
     ] = None,
     seed: Annotated[int, typer.Option(help="another seed, other pairs")] = 0,
     out: Annotated[Path | None, typer.Option(help="where to write; NAME-synthetic.jsonl here if not given")] = None,
@@ -111,7 +121,18 @@ def synth(
     from pipeline import synth as verb
 
     shares = verb.parse_mix(mix) if mix else None
-    verb.synth(database, out, count=count, mix=shares, seed=seed, wordings=wordings, reword=reword, workers=workers)
+    verb.synth(
+        database,
+        out,
+        count=count,
+        mix=shares,
+        seed=seed,
+        wordings=wordings,
+        reword=reword,
+        rows=rows,
+        schema=schema,
+        workers=workers,
+    )
 
 
 @tools.command(

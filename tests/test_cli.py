@@ -178,6 +178,10 @@ def test_an_interrupt_says_how_to_go_on(loraql: Loraql, recipe: Path, monkeypatc
     monkeypatch.setattr(embedded, "build", interrupt)
     monkeypatch.setattr(sys, "argv", ["loraql", "download", "sample"])
     assert "go on with: loraql download sample" in loraql("download", "sample", code=130)
+    monkeypatch.setattr(sys, "argv", ["loraql", "import", "p.csv", "--db", "mysql://me:s3cr:@t@host/shop"])
+    shown = loraql("download", "sample", code=130)
+    assert "s3cr" not in shown
+    assert "mysql://me:...@host/shop" in shown
 
 
 def test_python_m_pipeline_is_the_same() -> None:

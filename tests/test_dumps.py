@@ -196,6 +196,28 @@ CREATE DEFINER=`root`@`%` FUNCTION `f`() RETURNS int RETURN 1;
     )
 
 
+def test_what_columns_of_a_mysql_dump_may_hold_comes_with_it(tmp_path: Path) -> None:
+    script = """-- MySQL dump 10.13
+CREATE TABLE `t` (
+  `kind` enum('a','it''s','b|c') NOT NULL COMMENT 'which\nsort',
+  `more` set('x','y') DEFAULT NULL,
+  `size` varchar(5) DEFAULT NULL CHECK (`size` in ('S','L')),
+  `years` int DEFAULT NULL,
+  `state` varchar(9) DEFAULT NULL COMMENT 'how far',
+  CONSTRAINT `c1` CHECK ((`years` > 3)),
+  CONSTRAINT `c2` CHECK ((`state` in (_utf8mb4'new',_utf8mb4'old')))
+) ENGINE=InnoDB;
+"""
+    imported = run(tmp_path, script)
+    assert imported.meanings == (
+        Meaning("t", "kind", "which sort", values=("a", "it's", "b|c")),
+        Meaning("t", "more", "", values=("x", "y")),
+        Meaning("t", "size", "", values=("S", "L")),
+        Meaning("t", "state", "how far", values=("new", "old")),
+    )
+    assert from_comments(imported.path) == [Meaning("t", "kind", "which sort"), Meaning("t", "state", "how far")]
+
+
 def test_views_that_differ_in_letter_case_and_what_they_may_tell_otherwise_are_noted(tmp_path: Path) -> None:
     imported = run(
         tmp_path,

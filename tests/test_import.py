@@ -421,6 +421,7 @@ WRONG = {
     "--rows: is for a server": {"--rows": "5", "code": 2},
     "--schema: is for a server": {"--schema": "sales", "code": 2},
     "the URL names no database": {"--db": "postgresql://127.0.0.1", "code": 2},
+    "the URL cannot be read": {"--db": "postgresql://me:geh[eim@host/x", "code": 2},
     "cannot connect": {"--db": "postgresql://127.0.0.1:1/x"},
     "--name sample: is the name of a published": {"--name": "sample", "code": 2},
     "--name ../x: give letters": {"--name": "../x", "code": 2},

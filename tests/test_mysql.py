@@ -100,6 +100,8 @@ def test_a_dump_of_mysql_imports_with_its_keys(mysql: tuple[Any, str], tmp_path:
     assert set(found) == {"country", "Order", "line", "part", "staff", "nothing", "recent"}
     assert found["line"].primary_key == ("order_id", "place")
     assert len(found["part"].foreign_keys) == 2
+    server = copy_server(mysql[1], tmp_path / "server.sqlite").meanings
+    assert {*imported.meanings} == {meaning for meaning in server if meaning.values} != set()
     assert ask(imported.path, 'SELECT "Customer `Name", extra, feeling, raw, bits + 0 FROM "Order"') == [
         ("Ann", '{"k": [1]}', "it's fine", b"\x00\xff", 5)
     ]

@@ -219,6 +219,31 @@ def test_a_script_that_cannot_be_run_is_one_line_with_its_place(tmp_path: Path, 
     assert len(message) < len(str(source)) + 400
 
 
+@pytest.mark.parametrize(
+    ("script", "is_cut"),
+    [
+        ("CREATE TABLE t (a int);\nAL", True),
+        ("CREATE TABLE t (a int);\nINSERT INTO t VALUES (1), (2,", True),
+        ("CREATE TABLE t (a int);\nINSERT INTO t VALUES ('x; y", True),
+        ("CREATE TABLE t (a serial);\nCREATE TABLE u (b integer,", True),
+        ("CREATE TABLE t (a serial);\nCOPY t (a) FR", True),
+        ("CREATE TABLE t (a int) ENGINE=InnoDB;\nINSERT INTO t VALUES (1),('a", True),
+        ("CREATE TABLE t (a int);\nAL; -- the end", False),
+        ("CREATE TABLE t (a int);\nAL;\nSELECT 1", False),
+        ("CREATE TABLE t (a int);\nINSERT INTO u VALUES (1)", False),
+    ],
+)
+def test_a_script_that_ends_inside_a_statement_is_said_to_be_cut_off(tmp_path: Path, script: str, is_cut: bool) -> None:
+    message = refused(tmp_path, file(tmp_path / "made.sql", script))
+    assert "made.sql: line 2: " in message
+    assert ("the file seems to be cut off: its last statement has no semicolon" in message) == is_cut
+
+
+def test_a_script_that_ends_inside_a_statement_that_is_passed_over_may_be_cut_off(tmp_path: Path) -> None:
+    script = "CREATE TABLE t (a serial);\nALTER TABLE t ADD CONSTRAINT k PRIMARY KEY (a"
+    assert "the last statement has no semicolon; the file may be cut off in line 2" in run(tmp_path, script).notes
+
+
 def test_pragmas_and_vacuum_of_a_script_do_nothing(tmp_path: Path) -> None:
     target = tmp_path / "stolen.db"
     script = (

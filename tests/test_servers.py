@@ -213,6 +213,24 @@ def test_a_dump_of_postgres_imports_with_its_keys(postgres: tuple[Any, str], tmp
     assert ask(imported.path, "SELECT who FROM recent") == [("Ann",)]
 
 
+def test_a_dump_of_all_schemas_holds_those_tables_that_the_server_gives(
+    postgres: tuple[Any, str], copied: ServerCopy, tmp_path: Path
+) -> None:
+    program = find_program("pg_dump", *POSTGRES_FOLDERS)
+    script = tmp_path / "shop.sql"
+    command = [str(program), f"--file={script}", postgres[1].replace("reader", "admin")]
+    subprocess.run(command, check=True, capture_output=True)
+    (imported,) = import_databases(script, tmp_path / "made")
+    theirs, ours = tables(copied.path), tables(imported.path)
+    assert set(ours) == set(theirs)
+    for name, table in ours.items():
+        assert [column.name for column in table.columns] == [column.name for column in theirs[name].columns]
+        assert table.primary_key == theirs[name].primary_key
+        assert set(table.foreign_keys) == set(theirs[name].foreign_keys)
+    assert imported.meanings == tuple(meaning for meaning in copied.meanings if meaning.values)
+    assert "only the schema public is copied; there are also: sales" in imported.notes
+
+
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 def test_a_refused_connection_is_one_line(tmp_path: Path, scheme: str) -> None:
     pytest.importorskip("psycopg" if scheme == "postgresql" else "pymysql")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,8 +17,11 @@ from sqlglot import exp
 
 from data import embedded
 from data.errors import UsageError, UserError
+from data.imports.databases import import_databases
+from data.imports.servers import ServerCopy
 from data.schema import read_sqlite
 from data.synthetic.grammar import draw
+from data.synthetic.places import shown, source_name
 from data.synthetic.plan import Condition, Having, Item, Order, Plan, Ref, Step, skeleton, to_sql
 from data.synthetic.profile import read_profile
 from eval.pool import Sandbox
@@ -295,7 +299,7 @@ def test_only_tables_with_something_to_ask_make_pairs(tmp_path: Path) -> None:
     [
         ("", "not an SQLite"),
         ("CREATE TABLE t (a);", "empty or unreadable"),
-        ("CREATE TABLE t (a); DROP TABLE t;", "has no tables"),
+        ("CREATE TABLE t (a); DROP TABLE t;", "holds no table"),
     ],
 )
 def test_a_database_without_rows_is_refused_in_one_line(tmp_path: Path, script: str, message: str) -> None:
@@ -308,7 +312,7 @@ def test_a_database_without_rows_is_refused_in_one_line(tmp_path: Path, script: 
 
 
 def test_a_database_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such database"):
+    with pytest.raises(UserError, match="no such file or folder"):
         synth(tmp_path / "none.sqlite")
 
 
@@ -458,3 +462,176 @@ def test_what_a_group_shares_is_not_its_figure(databases: Path, made: dict[str, 
         assert plans
         for plan in plans:
             assert not any(item.aggregate not in ("", "count") and item.ref == plan.group for item in plan.select)
+
+
+SHOP = """
+CREATE TABLE product (sku TEXT PRIMARY KEY, title TEXT, category TEXT, price_eur REAL);
+CREATE TABLE sale (id INTEGER PRIMARY KEY, sku TEXT REFERENCES product (sku), sold_at TEXT, quantity INTEGER);
+"""
+
+
+def shop(path: Path, name: str) -> str:
+    """A script that makes a small shop; `path` gets it as an SQLite file, if it is one."""
+    rng = Random(name)
+    script = SHOP
+    for place in range(30):
+        category, price = rng.choice(("Books", "Toys", "Garden")), rng.randrange(100, 9000) / 100
+        script += f"INSERT INTO product VALUES ('{name}-{place}', '{name} {place}', '{category}', {price});\n"
+    for place in range(80):
+        moment = f"2024-0{1 + place % 9}-1{place % 7} 0{place % 8}:15:00"
+        script += f"INSERT INTO sale VALUES ({place}, '{name}-{rng.randrange(30)}', '{moment}', {1 + place % 6});\n"
+    build(path, script) if path.suffix == ".sqlite" else path.write_text(script, encoding="utf-8")
+    return script
+
+
+def tables(folder: Path, database: Path) -> Path:
+    """The tables of a database as CSV files."""
+    folder.mkdir()
+    connection = sqlite3.connect(database)
+    for name in ("product", "sale"):
+        found = connection.execute(f"SELECT * FROM {name}")
+        lines = [[column[0] for column in found.description], *found.fetchall()]
+        text = "\n".join(",".join(map(str, line)) for line in lines)
+        (folder / f"{name}.csv").write_text(text + "\n", encoding="utf-8")
+    connection.close()
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["SQLite file without its ending", "script", "CSV files", "one CSV file"])
+def test_what_an_import_takes_gets_pairs(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shop(tmp_path / "shop.sqlite", "Item")
+    made = {
+        "SQLite file without its ending": lambda: shutil.copy("shop.sqlite", "store"),
+        "script": lambda: shop(tmp_path / "store.sql", "Item"),
+        "CSV files": lambda: tables(tmp_path / "store", tmp_path / "shop.sqlite"),
+        "one CSV file": lambda: tables(tmp_path / "folder", tmp_path / "shop.sqlite"),
+    }
+    made[kind]()
+    source = {"script": "store.sql", "one CSV file": "folder/product.csv"}.get(kind, "store")
+    out = synth(source, count=20, workers=1)
+    name = "product" if kind == "one CSV file" else "store"
+    assert out == Path(f"{name}-synthetic.jsonl")
+    pairs = rows(out)
+    assert len(pairs) == 20
+    assert {pair["db_id"] for pair in pairs} == {name}
+    assert f"loraql import PAIRS {out} --db {source} --name my-{name}" in capsys.readouterr().out
+    # An import names the database as the pairs do, and there they run.
+    (item,) = import_databases(Path(source), tmp_path / "imported")
+    assert item.name == name
+    with Sandbox(workers=1) as sandbox:
+        assert all(sandbox.run(item.path, pair["query"]).rows for pair in pairs)
+
+
+def test_a_file_and_its_copy_of_a_folder_give_the_same_pairs(tmp_path: Path) -> None:
+    shop(tmp_path / "shop.sqlite", "Item")
+    (tmp_path / "folder").mkdir()
+    shutil.copy(tmp_path / "shop.sqlite", tmp_path / "folder")
+    one = synth(tmp_path / "shop.sqlite", tmp_path / "one.jsonl", count=30, workers=1)
+    assert synth(tmp_path / "folder", tmp_path / "two.jsonl", count=30, workers=1).read_bytes() == one.read_bytes()
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["shop.sqlite"]
+
+
+def test_several_databases_share_the_pairs_evenly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "shops"
+    folder.mkdir()
+    for name in ("east", "north", "west"):
+        shop(folder / f"{name}.sqlite", name)
+    build(folder / "bare.sqlite", "CREATE TABLE t (a);")
+    files = [synth(folder, tmp_path / f"{place}.jsonl", count=26, workers=place).read_bytes() for place in (1, 2)]
+    assert files[0] == files[1]
+    pairs = rows(tmp_path / "1.jsonl")
+    counts = Counter(pair["db_id"] for pair in pairs)
+    assert sorted(counts.values()) == [8, 9, 9]
+    assert set(counts) == {"east", "north", "west"}
+    assert Counter(pair["hardness"] for pair in pairs) == {"easy": 6, "medium": 9, "hard": 6, "extra": 5}
+    for name in counts:
+        levels = Counter(pair["hardness"] for pair in pairs if pair["db_id"] == name)
+        assert len(levels) == 4
+    for pair in pairs:
+        outcome_of = folder / f"{pair['db_id']}.sqlite"
+        connection = sqlite3.connect(outcome_of)
+        assert connection.execute(pair["query"]).fetchall(), pair
+        connection.close()
+    shown_lines = capsys.readouterr().out
+    assert f"left out: {folder / 'bare.sqlite'}: all 1 tables are empty" in " ".join(shown_lines.split())
+    assert "databases: 3, with 8 to 9 pairs each" in shown_lines
+
+
+def test_what_one_database_lacks_the_next_ones_make(tmp_path: Path) -> None:
+    folder = tmp_path / "shops"
+    folder.mkdir()
+    build(folder / "a.sqlite", "CREATE TABLE t (name TEXT); INSERT INTO t VALUES ('Ada'), ('Bo');")
+    shop(folder / "b.sqlite", "b")
+    pairs = rows(synth(folder, tmp_path / "out.jsonl", count=80, workers=2))
+    counts = Counter(pair["db_id"] for pair in pairs)
+    assert len(pairs) == 80
+    assert 0 < counts["a"] < 40 < counts["b"]
+
+
+def test_a_damaged_file_is_refused_as_an_import_refuses_it(tmp_path: Path) -> None:
+    shop(tmp_path / "shop.sqlite", "Item")
+    content = bytearray((tmp_path / "shop.sqlite").read_bytes())
+    content[4096:8192] = b"\xff" * 4096
+    damaged = tmp_path / "damaged.sqlite"
+    damaged.write_bytes(content)
+    with pytest.raises(UserError) as imported:
+        import_databases(damaged, tmp_path / "imported")
+    with pytest.raises(UserError) as made:
+        synth(damaged, tmp_path / "out.jsonl", count=5, workers=1)
+    assert str(made.value) == str(imported.value)
+    assert str(damaged) in str(made.value)
+    assert "damaged" in str(made.value).removeprefix(str(damaged)) or "malformed" in str(made.value)
+
+
+def test_a_server_without_sampled_rows_has_nothing_to_ask_about(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--rows 1000") as caught:
+        synth("postgresql://me:geheim@localhost/shop", tmp_path / "out.jsonl")
+    assert "geheim" not in str(caught.value)
+
+
+def test_rows_and_schema_are_for_servers(museum: Path, tmp_path: Path) -> None:
+    for options in ({"rows": 5}, {"schema": "public"}):
+        with pytest.raises(UsageError, match="is for a server"):
+            synth(museum, tmp_path / "out.jsonl", **options)
+
+
+def test_a_server_is_sampled_and_its_password_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def copied(url: str, path: Path, rows: int = 0, schema: str | None = None) -> ServerCopy:
+        asked.append((url, rows, schema))
+        path.parent.mkdir(parents=True)
+        build(path, shop(tmp_path / "shop.sql", "Item"))
+        return ServerCopy(path, "postgres", schema or "public", (), ())
+
+    monkeypatch.setattr("pipeline.import_sources.copy_server", copied)
+    monkeypatch.chdir(tmp_path)
+    url = "postgresql://me:geheim@localhost/shop"
+    out = synth(url, count=10, rows=100, schema="sales", workers=1)
+    assert asked == [(url, 100, "sales")]
+    assert out == Path("shop-synthetic.jsonl")
+    assert {pair["db_id"] for pair in rows(out)} == {"shop"}
+    text = capsys.readouterr().out
+    assert "geheim" not in text
+    # Pairs in SQLite's words are not for an import from a server, which would translate them.
+    assert "loraql import PAIRS --db postgresql://me@localhost/shop --rows 100 --schema sales --name my-shop" in text
+    assert f"loraql run my-shop.yaml data.synthetic={out}" in text
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "text"),
+    [
+        ("postgresql://me:se:cr@et@host:5432/shop?sslmode=require", "shop", "postgresql://me@host:5432/shop?sslmode=require"),
+        ("mysql://host/shop", "shop", "mysql://host/shop"),
+        ("postgresql://me@host/my%20shop", "my shop", "postgresql://me@host/my%20shop"),
+        ("postgresql://[bad/shop", "shop", "postgresql://[bad/shop"),
+        ("postgresql://host", "server", "postgresql://host"),
+    ],
+)  # fmt: skip
+def test_a_url_is_shown_as_it_was_given_but_for_its_password(source: str, name: str, text: str) -> None:
+    assert (source_name(source), shown(source)) == (name, text)

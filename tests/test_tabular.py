@@ -133,6 +133,69 @@ def test_a_long_column_of_words_is_given_up_on(tmp_path: Path) -> None:
     assert (found, len(kept), notes) == ("TEXT", 3009, "")
 
 
+def shop(folder: Path, **files: str) -> Path:
+    for name, text in files.items():
+        file(folder / f"{name}.csv", text.replace(" ", "\n") + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "keys"),
+    [
+        # The first column of its table, or the only one whose values differ.
+        ({"product": "sku,price x1,2 x2,3", "item": "n,sku 1,x1 2,x1"}, {("item", "sku", "product", "sku")}),
+        ({"product": "price,sku,on 2,x1,2024-01-01 2,x2,2024-01-02", "item": "SKU x1 x1"}, {("item", "SKU", "product", "sku")}),
+        ({"product": "sku x1 x2", "item": "sku,n x1,1 ,2 x1,3", "more": "n,sku 1,x2 2,x2"},
+         {("item", "sku", "product", "sku"), ("more", "sku", "product", "sku")}),
+        ({"clients": "customer_id,city 1,a 2,a", "visits": "n,customer_id 8,2 9,2"}, {("visits", "customer_id", "clients", "customer_id")}),
+        # A value that is not there, one that is missing or comes twice, a date, and no first place among several.
+        ({"product": "sku,price x1,2 x2,3", "item": "n,sku 1,x1 2,x3 3,x1"}, set()),
+        ({"product": "sku,price x1,2 ,3", "item": "n,sku 1,x1 2,x1"}, set()),
+        ({"product": "sku,price x1,2 x1,3", "item": "n,sku 1,x1 2,x1"}, set()),
+        ({"days": "day 2024-01-01 2024-01-02", "item": "n,day 1,2024-01-01 2,2024-01-01"}, set()),
+        ({"product": "price,sku,code 2,x1,a 2,x2,b", "item": "n,sku 1,x1 2,x1"}, set()),
+        # Two tables that could be meant; a key of both; a table with another key; numbers and texts.
+        ({"product": "sku x1 x2", "old": "sku x1 x2", "item": "n,sku 1,x1 2,x1"}, set()),
+        ({"product": "sku x1 x2", "details": "sku,size x1,4 x2,4"}, set()),
+        ({"product": "sku,id x1,8 x2,9", "item": "n,sku 1,x1 2,x1"}, set()),
+        ({"product": "sku 1 2", "item": "n,sku 1,1 2,1 3,x"}, set()),
+        ({"person": "id 1 2", "log": "n,id 7,1 8,1"}, set()),
+    ],
+)  # fmt: skip
+def test_a_column_named_as_another_tables_only_key_points_to_it(
+    tmp_path: Path, files: dict[str, str], keys: set[tuple[str, ...]]
+) -> None:
+    (imported,) = import_databases(shop(tmp_path / "shop", **files), tmp_path / "out")
+    tables = read_sqlite(imported.path).tables
+    assert {
+        (table.name, key.column, key.parent_table, key.parent_column) for table in tables for key in table.foreign_keys
+    } == keys
+    for table, column, parent, key in keys:
+        assert f"{table}: foreign key {column} -> {parent}.{key} (inferred)" in imported.notes
+        assert f"{parent}: primary key {key} (inferred)" in imported.notes
+        assert next(one.primary_key for one in tables if one.name == parent) == (key,)
+
+
+@pytest.mark.parametrize(
+    ("cells", "is_told"),
+    [
+        ("SKU-0000\nSKU-0020", False),
+        ("SKU-20\nSKU-21", False),
+        ("12ABC\n13ABC", False),
+        ("ABC 1,234\nABC 12", False),
+        ("CHF-0020\nCHF-0021", False),
+        ("USD 1,234\nUSD 12", True),
+        ("12 EUR\n13 EUR", True),
+    ],
+)
+def test_codes_are_not_told_as_numbers_with_units(tmp_path: Path, cells: str, is_told: bool) -> None:
+    cells = "".join(f'"{cell}"\n' for cell in cells.split("\n"))
+    (imported,) = import_databases(file(tmp_path / "t.csv", f"code\n{cells}"), tmp_path / "out")
+    first = cells.splitlines()[0].strip('"')
+    note = f"t.code: looks like numbers with separators or units, kept as text (first: row 2, {first!r})"
+    assert imported.notes == ((note,) if is_told else ())
+
+
 def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet

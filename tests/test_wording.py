@@ -1,6 +1,7 @@
 """Questions say what their SQL does: words for identifiers, and every part of a plan in its question."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from random import Random
 
@@ -8,6 +9,7 @@ import pytest
 
 from data import embedded
 from data.synthetic import nouns
+from data.synthetic.columns import as_noun, is_truth, role_of, truth_name, truth_verb, with_unit
 from data.synthetic.conditions import Conditions
 from data.synthetic.filters import called
 from data.synthetic.grammar import draw
@@ -90,6 +92,7 @@ def test_a_name_is_taken_apart_into_words(name: str, expected: str) -> None:
         ("tour stop", "tour stops"),
         ("date of birth", "dates of birth"),
         ("date adopted", "dates adopted"),
+        ("date first registered", "dates first registered"),
         ("singer in concert", "singers in concert"),
         ("aircraft", "aircraft"),
         ("bus", "buses"),
@@ -252,3 +255,190 @@ def test_nouns_never_fail_on_odd_text() -> None:
         assert words(text)
         for change in (plural, singular, nouns.a):
             assert isinstance(change(words(text)), str)
+
+
+EVERYDAY = """
+CREATE TABLE customer (customer_id INTEGER PRIMARY KEY, full_name TEXT, is_active BOOLEAN, newsletter BOOLEAN,
+    has_discount INTEGER, height_cm INTEGER, stops INTEGER, born_on DATE);
+CREATE TABLE product (sku TEXT PRIMARY KEY, title TEXT, category TEXT, price_eur REAL, discontinued INTEGER);
+CREATE TABLE "order" (order_id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customer, ordered_at TEXT,
+    shipped_on TEXT, seen_at INTEGER, status TEXT, created_by INTEGER REFERENCES clerk, packed_by INTEGER REFERENCES clerk);
+CREATE TABLE order_item (order_id INTEGER REFERENCES "order", line_no INTEGER, sku TEXT REFERENCES product,
+    discount_pct REAL, quantity INTEGER);
+CREATE TABLE clerk (id INTEGER PRIMARY KEY, name TEXT);
+"""
+
+
+@pytest.fixture(scope="module")
+def everyday(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    """A shop whose columns are called as columns of shops are."""
+    path = tmp_path_factory.mktemp("everyday") / "everyday.sqlite"
+    rng = Random(0)
+    connection = sqlite3.connect(path)
+    connection.executescript(EVERYDAY)
+    tables = {
+        "clerk": [(n, f"Clerk {n}") for n in range(5)],
+        "customer": [
+            (n, f"Name {n}", n % 2, n // 2 % 2, n // 3 % 2, 150 + n, n % 3 % 2, f"19{60 + n}-01-0{1 + n % 9}")
+            for n in range(40)
+        ],
+        "product": [
+            (f"SKU-{n}", f"Title {n}", rng.choice(("Books", "Toys", "Garden")), n + 0.5, n % 2) for n in range(30)
+        ],
+        '"order"': [
+            (
+                n, rng.randrange(40), f"2024-0{1 + n % 9}-11 1{n % 9}:15:00", f"2024-0{1 + n % 9}-1{n % 7}", 1_700_000_000 + n,
+                rng.choice(("open", "sent")), n % 5, n % 4,
+            )
+            for n in range(90)
+        ],
+        "order_item": [(rng.randrange(90), n % 3, f"SKU-{n % 30}", n % 7 * 5.5, n % 6) for n in range(200)],
+    }  # fmt: skip
+    for table, rows in tables.items():
+        connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    connection.commit()
+    connection.close()
+    return read_profile(path)
+
+
+@pytest.fixture(scope="module")
+def everyday_texts(everyday: Profile) -> list[str]:
+    texts = []
+    for number in range(1500):
+        rng = Random(number)
+        plan = draw(everyday, rng)
+        texts += [word(plan, rng)] if plan else []
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("wanted", "broken"),
+    [
+        (r"orders whose order time is (after|before|later than|earlier than) 2024-0\d-11 1\d:15:00", "ordered at"),
+        ("order times", "order ordered"),
+        ("latest shipping date", "shipped on"),
+        (r"price in EUR", r"price eur"),
+        ("prices in EUR", "in EURs"),
+        ("the most expensive product", "price in eur"),
+        ("discounts? in percent", r"\bpct\b|discount percent"),
+        ("heights? in cm", "height cm"),
+        ("whose product's category", "sku's|SKU's"),
+        ("SKUs of products", r"\bskus?\b"),
+        ("customers (who|that) are active", "is active (is|flag)"),
+        ("customers (who|that) are not active", "active is"),
+        ("whose customer is active", "active flag"),
+        ("customers (who|that) (do not )?have a discount", "has discount"),
+        ("whose newsletter status is true", "newsletter is"),
+        ("whose newsletter status is false", "with the newsletter"),
+        ("([Ff]or|[Ss]how) each newsletter status", "each newsletter(?! status)"),
+        ("products that are not discontinued", "whose discontinued"),
+        ("number of stops", "the stops (0|1)"),
+        ("whose creator's name", "created by"),
+        ("birth date", "born on"),
+        ("youngest customer|youngest one", "packed by"),
+    ],
+)
+def test_everyday_names_make_plain_questions(everyday_texts: list[str], wanted: str, broken: str) -> None:
+    assert any(re.search(wanted, text) for text in everyday_texts)
+    assert [text for text in everyday_texts if re.search(broken, text)] == []
+
+
+def test_what_a_flag_says_is_in_the_question(everyday: Profile) -> None:
+    customer = everyday.entities["customer"]
+    expected = {
+        "is_active": ("that are active", "that are not active"),
+        "has_discount": ("that have a discount", "that do not have a discount"),
+        "newsletter": ("whose newsletter status is true", "whose newsletter status is false"),
+    }
+    for field in customer.fields:
+        for value, wanted in zip((1, 0), expected.get(field.name, ()), strict=False):
+            condition = Condition(Ref(0, field), "=", (value,))
+            plan = Plan("count", (Step(customer),), (Item("count", None),), where=(condition,))
+            assert literals(plan) == []
+            wanted = wanted.replace("that", "who") if customer.is_person else wanted
+            assert all(f"customers {wanted}" in text for text in word_often(plan, Random(0), 9))
+
+
+def test_times_in_seconds_are_not_asked_about(everyday: Profile) -> None:
+    kinds = {field.name: field.kind for field in everyday.entities["order"].fields}
+    assert kinds["seen_at"] == "other"
+    assert as_noun("created at", "number", [1_700_000_000, 1_700_000_001], ()) == ("creation time", "other")
+    assert as_noun("located at", "text", ["Rome"], ()) == ("located at", "text")
+    assert as_noun("written by", "text", ["Ann"], ["written by"]) == ("writer", "text")
+    assert as_noun("written by", "text", ["Ann"], ["written by", "writer"]) == ("written by", "text")
+    assert as_noun("packed at", "date", ["2024-01-01 10:11:12"], ()) == ("date packed", "date")
+    assert as_noun("ordered at", "date", ["2024-01-01"], ["order date"]) == ("date ordered", "date")
+    assert as_noun("valid on", "date", ["2024-01-01 00:00:00"], ()) == ("valid date", "date")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "expected"),
+    [
+        ("price eur", "price in EUR"),
+        ("net weight kg", "net weight in kg"),
+        ("rate pct", "rate in percent"),
+        ("duration min", "duration in minutes"),
+        ("price min", "minimum price"),
+        ("temp c", "temperature in °C"),
+        ("vitamin c", "vitamin c"),
+        ("eur", "eur"),
+        ("price in eur", "price in eur"),
+        ("doses per day", "doses per day"),
+    ],
+)
+def test_units_follow_their_column(phrase: str, expected: str) -> None:
+    assert with_unit(phrase) == expected
+
+
+@pytest.mark.parametrize(
+    ("phrase", "declared", "values", "expected"),
+    [
+        ("newsletter", "BOOLEAN", [0, 1], True),
+        ("newsletter", "INTEGER", [0, 1], False),  # may be how many
+        ("is active", "INTEGER", [0, 1], True),
+        ("gift", "TEXT", ["no", "yes"], False),  # "whose gift is 'yes'"
+        ("has gift", "TEXT", ["no", "yes"], True),
+        ("paid", "INTEGER", [1, 0], True),
+        ("active flag", "TEXT", ["0", "1"], True),
+        ("active", "BOOLEAN", [1], False),
+        ("gift", "TEXT", ["yes", "true"], False),
+    ],
+)
+def test_what_says_yes_and_no(phrase: str, declared: str, values: list[int | str], expected: bool) -> None:
+    assert is_truth(phrase, declared, values) is expected
+
+
+def test_yes_and_no_are_said_by_verbs() -> None:
+    assert truth_verb("was shipped", True, many=True) == "were shipped"
+    assert truth_verb("can fly", False, many=False) == "cannot fly"
+    assert truth_verb("has children", False, many=False) == "does not have children"
+    assert truth_verb("has paid", False, many=True) == "have not paid"
+    assert truth_verb("has parking", True, many=False) == "has parking"
+    assert truth_verb("wifi", True, many=True) == ""
+    assert [truth_name(phrase) for phrase in ("is active", "cancelled", "order status", "gift yn")] == [
+        "active status",
+        "cancellation status",
+        "order status",
+        "gift status",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("phrase", "parent", "noun", "plain", "expected"),
+    [
+        ("SKU", "SKU", "product", True, "product"),
+        ("product SKU", "SKU", "product", True, "product"),
+        ("substitute SKU", "SKU", "product", False, "substitute"),
+        ("origin IATA", "IATA", "airport", False, "origin"),
+        ("maker", "ID", "car maker", True, "car maker"),
+        ("designer", "ID", "person", True, "designer"),
+        ("family doctor ID", "ID", "doctor", True, "family doctor"),
+        ("created by", "ID", "user", False, "creator"),
+        ("packed by", "ID", "user", True, "user"),
+        ("packed by", "ID", "user", False, ""),
+    ],
+)
+def test_a_key_column_names_a_role_or_the_parent(
+    phrase: str, parent: str, noun: str, plain: bool, expected: str
+) -> None:
+    assert role_of(phrase, parent, noun, plain) == expected

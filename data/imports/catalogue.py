@@ -16,8 +16,10 @@ from sqlglot import exp
 from data.errors import UsageError, UserError
 from data.imports.building import Key
 from data.imports.dialects import REFUSED, Dialect, parse_statement
+from data.meanings import CLIPPED, MAX_CHARACTERS, Meaning, one_line
 
 MAX_CELL = 100_000  # characters or bytes of one value; the rest is cut off
+MAX_VALUES = 100  # allowed ones of a column that are kept
 CONNECT_SECONDS = 10
 SCHEMES: dict[str, Dialect] = {
     "postgresql": "postgres",
@@ -163,16 +165,29 @@ def allowed_values(clauses: Sequence[str | bytes], dialect: Dialect) -> dict[str
             tree = parse_statement(f"SELECT {text}", dialect).expressions[0].unnest()
         except (*REFUSED, IndexError):
             continue
-        if not isinstance(tree, exp.In | exp.EQ):
-            continue
-        listed = tree.expressions if isinstance(tree, exp.In) else []
-        if isinstance(tree, exp.EQ) and isinstance(tree.expression, exp.Any):
-            array = tree.expression.find(exp.Array)
-            listed = array.expressions if array else []
-        column, *values = (_uncast(item) for item in (tree.this, *listed) if isinstance(item, exp.Expr))
-        if isinstance(column, exp.Column) and values and all(isinstance(value, exp.Literal) for value in values):
-            found[column.name] = tuple(value.name for value in values)
+        found.update(listed_values(tree))
     return found
+
+
+def listed_values(check: exp.Expr) -> dict[str, tuple[str, ...]]:
+    """The column and the values of a condition `column IN (...)`, also as PostgreSQL keeps it; else nothing."""
+    tree = _uncast(check)
+    if not isinstance(tree, exp.In | exp.EQ):
+        return {}
+    listed = tree.expressions if isinstance(tree, exp.In) else []
+    if isinstance(tree, exp.EQ) and isinstance(tree.expression, exp.Any):
+        array = tree.expression.find(exp.Array)
+        listed = array.expressions if array else []
+    column, *values = (_uncast(item) for item in (tree.this, *listed) if isinstance(item, exp.Expr))
+    if isinstance(column, exp.Column) and values and all(isinstance(value, exp.Literal) for value in values):
+        return {column.name: tuple(value.name for value in values)}
+    return {}
+
+
+def column_meaning(table: str, column: str, comment: str, values: Sequence[str]) -> Meaning:
+    """What a database says of a column, of which anything may be long."""
+    kept = tuple(one_line(value, MAX_CHARACTERS) for value in values[:MAX_VALUES])
+    return Meaning(table, column, one_line(comment, CLIPPED), values=kept)
 
 
 def _uncast(tree: exp.Expr) -> exp.Expr:

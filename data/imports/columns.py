@@ -20,10 +20,16 @@ TRUTHS = {"true": 1, "false": 0}
 # With a leading zero or a plus it is a code or a telephone number.
 INTEGER = re.compile(r"-?(?:0|[1-9]\d*)", re.ASCII)
 REAL = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?", re.ASCII)
-CODE = re.compile(r"\+\d.*|0\d+", re.ASCII)
+CODE = re.compile(r"\+\d.*|(?:[A-Z]{3}[- ]?)?0\d+", re.ASCII)
+# Other letters before or after digits make a code, as SKU-20 or 12ABC.
+CURRENCY = (
+    "AED|ARS|AUD|BRL|CAD|CHF|CLP|CNY|COP|CZK|DKK|EGP|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MXN|MYR|NGN|NOK|NZD|PHP|PKR"
+    "|PLN|RON|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
+)
 NUMBER_LIKE = re.compile(
-    r"(?:(?:[$€£]|[A-Z]{3}\b) ?)?[-+]?(?:[$€£] ?)?(?:\d+|\d{1,3}(?:[.,'’ \xa0\u202f]\d{3})+)(?:[.,]\d+)?(?:[eE][+-]?\d+)?"
-    r"(?: ?(?:[$€£%]|[A-Z]{3}))?",
+    rf"(?:(?:[$€£]|(?:{CURRENCY})\b) ?)?[-+]?(?:[$€£] ?)?"
+    r"(?:\d+|\d{1,3}(?:[.,'’ \xa0\u202f]\d{3})+)(?:[.,]\d+)?(?:[eE][+-]?\d+)?"
+    rf"(?: ?(?:[$€£%]|{CURRENCY}))?",
     re.ASCII,
 )
 TIME = r" (?P<time>(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?)"

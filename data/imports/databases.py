@@ -21,6 +21,7 @@ from data.imports.guard import limit, why
 from data.imports.rows import SQLITE_SUFFIXES, one_line
 from data.imports.scripts import Ran, run_script
 from data.imports.tabular import load_tables
+from data.meanings import Meaning
 from data.schema import SQLITE_HEADER, open_read_only, require_sqlite
 from data.spider import database_file
 
@@ -37,7 +38,7 @@ WAL = b"\x02\x02"  # bytes 18 and 19 of a file whose last changes may be in anot
 class Imported:
     """One database: its file, the file or folder that it was made of, and what was inferred or left out.
 
-    `dialect` is that of the server which a script was dumped from.
+    `dialect` is that of the server which a script was dumped from, `meanings` are columns with the values it allows.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Imported:
     source: Path
     notes: tuple[str, ...] = ()
     dialect: Dialect | None = None
+    meanings: tuple[Meaning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def import_databases(source: Path, folder: Path, name: str | None = None) -> lis
         for (work, _), target in zip(made, targets, strict=True):
             (Path(scratch) / work.name).rename(target.parent)
     return [
-        Imported(work.name, target, work.source, ran.notes, ran.dialect)
+        Imported(work.name, target, work.source, ran.notes, ran.dialect, ran.meanings)
         for (work, ran), target in zip(made, targets, strict=True)
     ]
 

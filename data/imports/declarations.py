@@ -11,20 +11,32 @@ from dataclasses import dataclass
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
-from data.imports.dialects import Dialect, sqlite_type
-from data.meanings import one_line
+from data.imports.catalogue import column_meaning, listed_values
+from data.imports.dialects import Dialect, parse_statement, sqlite_type
+from data.meanings import Meaning, one_line
 
 MINDS_CASE = re.compile(r"(?:_bin|_cs|^binary)\Z", re.IGNORECASE)  # collations of MySQL
+OWN_NAME = r"(?:\"[^\"]*\"|[^\s\"])+"
+# An enumeration, or a domain without what is said after its type.
+MADE_TYPE = re.compile(
+    rf"CREATE\s+(?:TYPE\s+(?P<type>{OWN_NAME})\s+AS\s+(?P<values>ENUM\b.*)|DOMAIN\s+(?P<domain>{OWN_NAME})\s+(?:AS\s+)?"
+    r"(?P<kind>.+?)(?:\s(?:NOT|NULL|DEFAULT|CHECK|CONSTRAINT|COLLATE)\b.*)?)\Z",
+    re.IGNORECASE | re.DOTALL,
+)
 FOLDED = {*exp.DataType.TEXT_TYPES, exp.DType.ENUM, exp.DType.SET}
 
 
 @dataclass(frozen=True)
 class Declared:
-    """A table as its script declares it, with the columns that it inherits; `sql` declares it in SQLite."""
+    """A table as its script declares it, with the columns that it inherits; `sql` declares it in SQLite.
+
+    `meanings` are those of columns with allowed values, which SQLite's own declaration does not hold.
+    """
 
     name: str
     columns: tuple[exp.ColumnDef, ...]
     sql: str
+    meanings: tuple[Meaning, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -35,6 +47,33 @@ class Declared:
         """The expressions of generated columns."""
         found = ((column.name, column.find(exp.ComputedColumnConstraint)) for column in self.columns)
         return {name: constraint.this for name, constraint in found if constraint}
+
+
+class MadeTypes:
+    """The enumerations and domains that a script makes, by their names with and without a schema."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._kinds: dict[str, exp.DataType] = {}
+
+    def add(self, made: re.Match[str]) -> None:
+        """What MADE_TYPE found. Raises one of REFUSED."""
+        name, kind = made["type"] or made["domain"], made["values"] or made["kind"]
+        tree = parse_statement(f"CREATE TABLE {name} (c {kind})", self._dialect)
+        table, column = tree.find(exp.Table), tree.find(exp.ColumnDef)
+        if table and column and column.kind:
+            known = self.known(column.kind)
+            self._kinds[f"{table.db}.{table.name}".lower()] = known
+            self._kinds.setdefault(table.name.lower(), known)
+
+    def known(self, kind: exp.DataType) -> exp.DataType:
+        """The type itself, or what the script made it of."""
+        name = kind.args.get("kind")
+        if not isinstance(name, exp.Expr):
+            return kind
+        parts = [part.name.lower() for part in name.find_all(exp.Identifier, bfs=False)]
+        known = self._kinds.get(".".join(parts[-2:])) or self._kinds.get(parts[-1])
+        return known.copy() if known else kind
 
 
 def declare(
@@ -65,7 +104,19 @@ def declare(
     )
     exists = "IF NOT EXISTS " if create.args.get("exists") else ""
     name = create.this.this.name
-    return Declared(name, tuple(columns), f"CREATE TABLE {exists}{_sql(exp.to_identifier(name, quoted=True))} ({body})")
+    checks = [check for item in (create.this, *more) for check in item.find_all(exp.CheckColumnConstraint)]
+    listed = {column: values for check in checks for column, values in listed_values(check.this).items()}
+    allowed = {column.name: _enumerated(column.kind) or listed.get(column.name, ()) for column in columns}
+    return Declared(
+        name,
+        tuple(columns),
+        f"CREATE TABLE {exists}{_sql(exp.to_identifier(name, quoted=True))} ({body})",
+        tuple(
+            column_meaning(name, column.name, _comment(column, comments or {}), allowed[column.name])
+            for column in columns
+            if allowed[column.name]
+        ),
+    )
 
 
 def added_column(column: exp.ColumnDef, dialect: Dialect) -> str:
@@ -77,6 +128,18 @@ def added_column(column: exp.ColumnDef, dialect: Dialect) -> str:
     return _column(plain, {}, "" if dialect == "mysql" else None)
 
 
+def _enumerated(kind: exp.DataType | None) -> tuple[str, ...]:
+    """The values of an enumeration or a set."""
+    is_listed = kind is not None and kind.this in (exp.DType.ENUM, exp.DType.SET)
+    return tuple(value.name for value in kind.expressions) if kind and is_listed else ()
+
+
+def _comment(column: exp.ColumnDef, comments: Mapping[str, str]) -> str:
+    """What is said of the column, later or where it is declared."""
+    own = column.find(exp.CommentColumnConstraint)
+    return comments.get(column.name, "") or (own.name if own else "")
+
+
 def _column(column: exp.ColumnDef, comments: Mapping[str, str], collation: str | None) -> str:
     """`collation` is the table's in MySQL, where texts are equal whatever their letter case unless it says otherwise."""
     words = [_sql(exp.to_identifier(column.name, quoted=True)), sqlite_type(column.kind)]
@@ -86,7 +149,7 @@ def _column(column: exp.ColumnDef, comments: Mapping[str, str], collation: str |
         if not is_binary and not MINDS_CASE.search(own.this.name if own else collation):
             words.append("COLLATE NOCASE")
     is_generated = column.find(exp.ComputedColumnConstraint) is not None
-    comment = comments.get(column.name, "")
+    comment = _comment(column, comments)
     for constraint in column.constraints:
         kind = constraint.kind
         if isinstance(kind, exp.PrimaryKeyColumnConstraint):
@@ -103,8 +166,6 @@ def _column(column: exp.ColumnDef, comments: Mapping[str, str], collation: str |
                 words.append(f"DEFAULT {value.sql('sqlite')}")
         elif isinstance(kind, exp.Reference):
             words.append(_sql(_bare_reference(kind)))
-        elif isinstance(kind, exp.CommentColumnConstraint):
-            comment = comment or kind.name
     words.append(f"-- {one_line(comment)}\n" if comment.strip() else "")
     return " ".join(filter(None, words))
 

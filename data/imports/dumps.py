@@ -14,11 +14,12 @@ from sqlglot import exp
 from sqlglot.errors import ErrorLevel
 
 from data.imports.building import create_view, listed, quoted
-from data.imports.declarations import Declared, added_column, declare
+from data.imports.declarations import MADE_TYPE, Declared, MadeTypes, added_column, declare
 from data.imports.dialects import REFUSED, Dialect, one_line, parse_statement, transpile_query
 from data.imports.rewriting import rewritten
 from data.imports.spellings import conversion, copied
 from data.imports.statements import Statement
+from data.meanings import Meaning
 
 QUOTED = r'"(?:[^"]|"")+"|`[^`]+`'
 NAME = rf"(?:\w+|{QUOTED})"
@@ -31,7 +32,6 @@ PART_OF = re.compile(
     rf"CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{TABLE}\s+PARTITION\s+OF\s+(?:{NAME}\.)*(?P<parent>{NAME})\s",
     re.IGNORECASE,
 )
-DOMAIN = re.compile(rf"CREATE\s+DOMAIN\s+{TABLE}\s+(?:AS\s+)?(?P<kind>[\w ]+(?:\([\d, ]+\))?(?:\[\])*)", re.IGNORECASE)
 INSERT = re.compile(
     rf"INSERT\s+(?:IGNORE\s+)?INTO\s+{TABLE}\s*{COLUMNS}\s*(?:OVERRIDING\s+(?:SYSTEM|USER)\s+VALUE\s+)?",
     re.IGNORECASE,
@@ -44,14 +44,16 @@ ENGINE = re.compile(r"^\) ENGINE\b.*\Z", re.DOTALL | re.MULTILINE)  # with parti
 class Dump:
     """What is known of the tables of one script. Its methods raise one of REFUSED, or sqlite3.Error."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, schema: str = "") -> None:
         self._dialect = dialect
+        self._schema = schema  # that the tables are in, if that is known
         self._tables: dict[str, Declared] = {}  # all names are in lower case
         self._keys: defaultdict[str, list[exp.Expr]] = defaultdict(list)
         self._comments: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._parents: dict[str, str] = {}  # of partitions
         self._heirs: list[tuple[str, str]] = []
-        self._domains: dict[str, exp.DataType] = {}
+        self._types = MadeTypes(dialect)
+        self._notes: list[str] = []
         self._views: dict[str, exp.Create] = {}
 
     def gather(self, statements: Sequence[Statement]) -> list[Statement]:
@@ -62,12 +64,9 @@ class Dump:
         if part := ATTACHED.match(text) or PART_OF.match(text):
             self._parents[_plain(part["name"])] = _plain(part["parent"])
             return True
-        if domain := DOMAIN.match(text):
+        if made := MADE_TYPE.match(text):
             with contextlib.suppress(*REFUSED):
-                kind = re.split(
-                    r"\s(?:NOT|NULL|DEFAULT|CHECK|CONSTRAINT|COLLATE)\b", domain["kind"], flags=re.IGNORECASE
-                )[0]
-                self._domains[_plain(domain["name"])] = exp.DataType.build(kind.strip(), dialect=self._dialect)
+                self._types.add(made)
             return False
         if not re.match(r"ALTER\s+TABLE\b|COMMENT\s+ON\s+COLUMN\b", text, re.IGNORECASE):
             return False
@@ -84,7 +83,17 @@ class Dump:
 
     def _tree(self, text: str) -> exp.Expr:
         """The tree of a statement whose strings are spelled as SQLite's: without escapes."""
-        return parse_statement(text.replace("\\", "\\\\") if self._dialect == "mysql" else text, self._dialect)
+        tree = parse_statement(text.replace("\\", "\\\\") if self._dialect == "mysql" else text, self._dialect)
+        for reference in list(tree.find_all(exp.Reference)) if self._schema else ():
+            other = reference.find(exp.Table)
+            place = other.args.get("db") if other else None
+            if place and self._schema != (place.name if place.quoted else place.name.lower()) and reference.parent:
+                reference.parent.pop()
+                table = tree.find(exp.Table)
+                self._notes.append(
+                    f"{table.name if table else ''}: a foreign key to a table of another schema is left out"
+                )
+        return tree
 
     def translated(self, text: str) -> str | None:
         """A statement in SQLite's words; None where there is nothing to run now."""
@@ -126,10 +135,8 @@ class Dump:
     def _table(self, tree: exp.Create) -> str | None:
         name = tree.this.this.name.lower()
         for column in tree.find_all(exp.ColumnDef):
-            own = column.kind.args.get("kind") if column.kind else None  # a type that the script made itself
-            base = self._domains.get(own.name.lower()) if isinstance(own, exp.Expr) else None
-            if base:
-                column.set("kind", base.copy())
+            if column.kind:
+                column.set("kind", self._types.known(column.kind))
         inherits = tree.find(exp.InheritsProperty)
         parents = [parent.name.lower() for parent in inherits.expressions] if inherits else []
         unknown = next((parent for parent in parents if parent not in self._tables), None)
@@ -194,6 +201,7 @@ class Dump:
 
     def finish(self, connection: sqlite3.Connection) -> Iterator[str]:
         """Values as they are meant, what is computed of them, and views; notes on what is not as it was."""
+        yield from self._notes
         there = {name.lower() for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         tables = {name: table for name, table in self._tables.items() if name in there}
         if self._dialect == "postgres":
@@ -210,6 +218,12 @@ class Dump:
         for table in tables.values():
             yield from self._generate(table, connection)
         yield from self._add_views(connection)
+
+    @property
+    def meanings(self) -> list[Meaning]:
+        """The columns with allowed values, of tables that are no partitions."""
+        tables = [table for name, table in self._tables.items() if name not in self._parents]
+        return [meaning for table in tables for meaning in table.meanings]
 
     def _generate(self, table: Declared, connection: sqlite3.Connection) -> Iterator[str]:
         """Fills generated columns, unless the dump did; those that SQLite cannot compute are left out."""
@@ -240,7 +254,9 @@ class Dump:
             found = False
             for name, tree in list(left.items()):
                 columns = [column.name for column in tree.this.expressions] if isinstance(tree.this, exp.Schema) else []
-                made = transpile_query(tree.expression.sql(self._dialect), self._dialect, database=connection)
+                made = transpile_query(
+                    tree.expression.sql(self._dialect), self._dialect, self._schema or None, connection
+                )
                 reasons[name] = create_view(connection, name, columns, made.query) if made.query else made.reason
                 if not reasons[name]:
                     found = True

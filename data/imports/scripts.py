@@ -18,7 +18,9 @@ from data.imports.building import quoted
 from data.imports.dialects import REFUSED, Dialect, one_line
 from data.imports.dumps import NAME, TABLE, Dump
 from data.imports.guard import guard, why
+from data.imports.schemas import of_one_schema
 from data.imports.statements import dialect_of, statements_of
+from data.meanings import Meaning
 from data.queries import UTF16_MARKS
 
 SECONDS = 600.0
@@ -94,10 +96,11 @@ PART = re.compile(r"_(?:data|idx|content|docsize|config|segments|segdir|stat|nod
 
 @dataclass(frozen=True)
 class Ran:
-    """Whose SQL a script is written in, if not SQLite's, and notes on what was passed over."""
+    """Whose SQL a script is written in, if not SQLite's, notes on what was passed over, and what columns mean."""
 
     dialect: Dialect | None
     notes: tuple[str, ...]
+    meanings: tuple[Meaning, ...] = ()
 
 
 def run_script(script: Path, connection: sqlite3.Connection) -> Ran:
@@ -106,10 +109,15 @@ def run_script(script: Path, connection: sqlite3.Connection) -> Ran:
     dialect = dialect_of(text)
     statements = list(statements_of(text, dialect))
     # SQLite's own scripts may hold a statement that only others know.
-    dumps = (Dump(dialect),) if dialect else (Dump("mysql"), Dump("postgres"))
+    dumps: tuple[Dump, ...] = (Dump("mysql"), Dump("postgres"))
     if dialect:
-        notes.append(f"read as {'MySQL' if dialect == 'mysql' else 'PostgreSQL'}")
-        statements = dumps[0].gather(statements)
+        try:
+            one = of_one_schema(statements, dialect)
+        except UserError as error:
+            raise UserError(f"{script}: {error}") from error
+        notes += [f"read as {'MySQL' if dialect == 'mysql' else 'PostgreSQL'}", *one.notes]
+        dumps = (Dump(dialect, one.schema),)
+        statements = dumps[0].gather(one.statements)
     deadline = time.monotonic() + SECONDS
     passed_over: Counter[str] = Counter()
     parts = VirtualTables()
@@ -121,11 +129,19 @@ def run_script(script: Path, connection: sqlite3.Connection) -> Ran:
             if time.monotonic() > deadline:
                 raise ValueError("the time is up")
             if not parts.own(statement.text):
-                passed_over.update(_run(statement.text, dialect, dumps, connection))
+                unread = _run(statement.text, dialect, dumps, connection)
+                passed_over.update(unread)
+                if unread and not statement.is_ended:
+                    notes.append(
+                        f"the last statement has no semicolon; the file may be cut off in line {statement.line}"
+                    )
         except (sqlite3.Error, sqlite3.Warning, MemoryError, *REFUSED) as error:
-            raise UserError(
-                f"{script}: line {statement.line}: {_why(error, deadline)}: {_short(statement.text)}"
-            ) from error
+            reason = _why(error, deadline)
+            if not statement.is_ended and (UNREADABLE.search(reason) or isinstance(error, REFUSED)):
+                reason = (
+                    f"the file seems to be cut off: its last statement has no semicolon, and cannot be read ({reason})"
+                )
+            raise UserError(f"{script}: line {statement.line}: {reason}: {_short(statement.text)}") from error
     connection.set_authorizer(None)
     guard(connection, deadline, ALLOWED, PRAGMAS | LOOKING)
     try:
@@ -143,7 +159,7 @@ def run_script(script: Path, connection: sqlite3.Connection) -> Ran:
         if counts:
             listed = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
             notes.append(f"statements {said}: {listed}")
-    return Ran(dialect, tuple(notes))
+    return Ran(dialect, tuple(notes), tuple(meaning for dump in dumps for meaning in dump.meanings))
 
 
 class VirtualTables:

@@ -15,15 +15,15 @@ from pathlib import Path
 from data.errors import UserError
 from data.imports import mysql, postgres
 from data.imports.building import Key, create_table, create_view, listed, new_database, quoted, same_but_for_case
-from data.imports.catalogue import Address, Catalogue, Row, Server, ServerColumn, ServerTable, View, read_address
+from data.imports.catalogue import Address, Catalogue, Row, Server, ServerTable, View, column_meaning, read_address
 from data.imports.dialects import Dialect, transpile_query
-from data.meanings import CLIPPED, MAX_CHARACTERS, Meaning, one_line
+from data.meanings import Meaning
 
+OPTIONS: dict[Dialect, tuple[str, ...]] = {"postgres": postgres.OPTIONS, "mysql": mysql.OPTIONS}
 STATEMENT_SECONDS = 60.0
 BATCH = 200
 PARENTS = 10  # a table may grow to this many times the rows asked for, by parents of sampled rows
 FEWEST_PARENTS = 1_000
-MAX_VALUES = 100  # allowed ones of a column that are kept
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def copy_server(url: str, path: Path, rows: int = 0, schema: str | None = None) 
 
     Raises UsageError for a URL that is none, else UserError in one line; then nothing is written.
     """
-    address = read_address(url, {"postgres": postgres.OPTIONS, "mysql": mysql.OPTIONS})
+    address = read_address(url, OPTIONS)
     with _connected(address) as server:
         with _told(address, server, "reading the catalogue"):
             try:
@@ -60,7 +60,7 @@ def copy_server(url: str, path: Path, rows: int = 0, schema: str | None = None) 
             for view in catalogue.views:
                 notes += _add_view(view, address, catalogue, connection)
     meanings = tuple(
-        _meaning(table.name, column)
+        column_meaning(table.name, column.name, column.comment, column.values)
         for table in catalogue.tables
         for column in table.columns
         if column.comment.strip() or column.values
@@ -68,10 +68,9 @@ def copy_server(url: str, path: Path, rows: int = 0, schema: str | None = None) 
     return ServerCopy(path, address.dialect, catalogue.schema, meanings, tuple(notes))
 
 
-def _meaning(table: str, column: ServerColumn) -> Meaning:
-    """What a server says of a column, of which anything may be long."""
-    values = tuple(one_line(value, MAX_CHARACTERS) for value in column.values[:MAX_VALUES])
-    return Meaning(table, column.name, one_line(column.comment, CLIPPED), values=values)
+def database_of(url: str) -> str:
+    """The name of the database in a URL, "" where there is none. Raises UsageError for a URL that is none."""
+    return read_address(url, OPTIONS).database
 
 
 @contextmanager

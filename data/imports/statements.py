@@ -24,7 +24,8 @@ MARKS: dict[Dialect, re.Pattern[str]] = {
     "postgres": re.compile(
         r"^-- PostgreSQL database dump|^\\(?:connect|restrict)\b|^COPY\b.*\bFROM\s+stdin"
         r"|[(,]\s*+\w++\s++(?:BIG|SMALL)?SERIAL\b|''::\w|\bnextval\(|^SET\s+search_path|^CREATE\s+TYPE\b"
-        r"|^ALTER\s+TABLE\b[^;]{0,300}?\bADD\s+(?:CONSTRAINT|PRIMARY|FOREIGN)\b",
+        r"|^ALTER\s+TABLE\b[^;]{0,300}?\bADD\s+(?:CONSTRAINT|PRIMARY|FOREIGN)\b"
+        r"|^CREATE\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?public\.",
         re.IGNORECASE | re.MULTILINE,
     ),
 }
@@ -68,10 +69,11 @@ TRIGGER = re.compile(r"CREATE\s+(?:TEMP\w*\s+)?TRIGGER\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement without its semicolon; `line` is where it starts."""
+    """One statement without its semicolon; `line` is where it starts, `is_ended` says whether it had one."""
 
     line: int
     text: str
+    is_ended: bool = True
 
 
 def dialect_of(text: str) -> Dialect | None:
@@ -94,14 +96,14 @@ def statements_of(text: str, dialect: Dialect | None) -> Iterator[Statement]:
     if dialect == "mysql":
         text = VIEW_COMMENT.sub(r"\1", text)
     line, counted = 1, 0
-    for start, statement in _cut(text + "\n;", dialect):
+    for start, statement, is_ended in _cut(text + "\n;", dialect):
         line += text.count("\n", counted, start)
         counted = start
-        yield Statement(line, statement)
+        yield Statement(line, statement, is_ended)
 
 
-def _cut(text: str, dialect: Dialect | None) -> Iterator[tuple[int, str]]:
-    """The statements with the places where they start, past comments in front of them."""
+def _cut(text: str, dialect: Dialect | None) -> Iterator[tuple[int, str, bool]]:
+    """The statements with the places where they start, past comments; whether they end before the text does."""
     pieces: list[str] = []
     start: int | None = None
     last = 0
@@ -113,8 +115,8 @@ def _cut(text: str, dialect: Dialect | None) -> Iterator[tuple[int, str]]:
         last = token.end()
         if token.lastgroup == "whole":
             if start is not None:
-                yield start, "".join(pieces).strip()
-            yield token.start(), token[0]
+                yield start, "".join(pieces).strip(), False
+            yield token.start(), token[0], True
             pieces, start = [], None
         elif token["end"]:
             statement = "".join(pieces).strip()
@@ -122,13 +124,13 @@ def _cut(text: str, dialect: Dialect | None) -> Iterator[tuple[int, str]]:
                 pieces.append(";")
                 continue
             if start is not None:
-                yield start, statement
+                yield start, statement, token.end() < len(text)
             pieces, start = [], None
         elif start is not None or token["comment"] is None:
             start = token.start() if start is None else start
             pieces.append(_respelled(token, dialect))
     if start is not None:  # a string or comment that has no end
-        yield start, "".join(pieces).strip()
+        yield start, "".join(pieces).strip(), False
 
 
 def _goes_on(statement: str) -> bool:

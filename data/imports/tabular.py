@@ -1,16 +1,15 @@
 """CSV, TSV and Parquet files, each as a table of one SQLite database.
 
-Reads a file twice, a batch at a time: once for what its columns hold, once for the rows. Keys are declared
-where names and values agree on them, as schemas of such files say nothing of keys and prompts need them.
+Reads a file twice, a batch at a time: once for what its columns hold, once for the rows. Keys are
+inferred (`data/imports/keys.py`), as such files say nothing of keys and prompts need them.
 """
 
 import csv
 import json
 import math
-import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import islice
@@ -18,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from data.imports.building import Key, create_table, listed, quoted, same_but_for_case
+from data.imports.building import create_table, quoted, same_but_for_case
 from data.imports.columns import PLAIN, TEXT, Column, Reading, is_exact
 from data.imports.delimited import read_delimited
+from data.imports.keys import infer_keys
 from data.imports.rows import one_line
 
 BATCH = 1_000
@@ -34,13 +34,11 @@ Found = tuple[str, Reading, str]  # a column's name, how it is read, and a note
 
 @dataclass(frozen=True)
 class Loaded:
-    """One table as it was read: names and types of its columns, and notes on them; the keys found later."""
+    """One table as it was read: names and types of its columns, and notes on them."""
 
     name: str
     columns: tuple[tuple[str, str], ...]
     notes: tuple[str, ...] = ()
-    primary_key: str = ""
-    keys: tuple[Key, ...] = field(default=())
 
 
 def load_tables(paths: Sequence[Path], connection: sqlite3.Connection, scratch: Path) -> tuple[str, ...]:
@@ -57,12 +55,12 @@ def load_tables(paths: Sequence[Path], connection: sqlite3.Connection, scratch: 
     connection.execute("PRAGMA scratch.synchronous = OFF")
     try:
         tables = [_load(path, connection) for path in paths]
-        tables = [replace(table, primary_key=_primary_key(table, connection)) for table in tables]
-        tables = [replace(table, keys=_foreign_keys(table, tables, connection)) for table in tables]
+        keys = infer_keys({table.name: table.columns for table in tables}, connection)
         for table in tables:
-            primary_key = (table.primary_key,) if table.primary_key else ()
+            own = keys[table.name]
             connection.execute("BEGIN")
-            connection.execute(create_table(table.name, table.columns, primary_key, keys=table.keys))
+            primary_key = (own.primary,) if own.primary else ()
+            connection.execute(create_table(table.name, table.columns, primary_key, keys=own.foreign))
             rows = f"SELECT * FROM scratch.{quoted(table.name)} ORDER BY rowid"
             connection.execute(f"INSERT INTO main.{quoted(table.name)} {rows}")
             connection.execute("COMMIT")
@@ -70,15 +68,7 @@ def load_tables(paths: Sequence[Path], connection: sqlite3.Connection, scratch: 
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("DETACH scratch")
-    return tuple(note for table in tables for note in _notes(table))
-
-
-def _notes(table: Loaded) -> Iterator[str]:
-    yield from table.notes
-    if table.primary_key:
-        yield f"{table.name}: primary key {table.primary_key} (inferred)"
-    for key in table.keys:
-        yield f"{table.name}: foreign key {key.columns[0]} -> {key.parent}.{key.parent_columns[0]} (inferred)"
+    return tuple(note for table in tables for note in (*table.notes, *keys[table.name].notes(table.name)))
 
 
 def _load(path: Path, connection: sqlite3.Connection) -> Loaded:
@@ -253,46 +243,3 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, Decimal | timedelta):
         return str(value)
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _primary_key(table: Loaded, connection: sqlite3.Connection) -> str:
-    """`id` or the table's own name with `_id`, if its values are there and differ; else ""."""
-    names = {column.lower(): column for column, kind in table.columns if kind in ("INTEGER", "TEXT")}
-    wanted = ["id", *(f"{name}{end}" for name in _singulars(table.name) for end in ("_id", "id"))]
-    for column in (names[name] for name in wanted if name in names):
-        name = quoted(column)
-        query = f"SELECT count(*), count({name}), count(DISTINCT {name}) FROM scratch.{quoted(table.name)}"
-        rows, filled, different = connection.execute(query).fetchone()
-        if rows and rows == filled == different:
-            return column
-    return ""
-
-
-def _foreign_keys(table: Loaded, tables: Sequence[Loaded], connection: sqlite3.Connection) -> tuple[Key, ...]:
-    """Columns named after exactly one other table's key, all of whose values are in that key."""
-    found = []
-    for column, kind in table.columns:
-        match = re.fullmatch(r"(.+)_id", column, re.IGNORECASE) or re.fullmatch(r"(.*[a-z])I[dD]", column)
-        meant = [
-            other
-            for other in tables
-            if match and other is not table and other.primary_key and match[1].lower() in _singulars(other.name)
-        ]
-        if len(meant) != 1 or kind != dict(meant[0].columns)[meant[0].primary_key]:
-            continue
-        parent, name = meant[0], quoted(column)
-        query = (
-            f"SELECT count({name}), count(CASE WHEN {name} IN (SELECT {listed([parent.primary_key])}"
-            f" FROM scratch.{quoted(parent.name)}) THEN 1 END) FROM scratch.{quoted(table.name)}"
-        )
-        filled, known = connection.execute(query).fetchone()
-        if filled and filled == known:
-            found.append(Key((column,), parent.name, (parent.primary_key,)))
-    return tuple(found)
-
-
-def _singulars(name: str) -> list[str]:
-    """A table's name, and what one of its rows may be called: cities -> city, boxes -> box."""
-    name = name.lower()
-    ends = [("ies", "y"), ("es", ""), ("s", "")]
-    return [name, *(name.removesuffix(end) + other for end, other in ends if name.endswith(end) and len(name) > 3)]

@@ -86,6 +86,8 @@ class Conditions:
         return self._rng.choices(fields, [WEIGHTS[field.kind] for field in fields])[0] if fields else None
 
     def _another(self, first: Condition) -> Condition | None:
+        if first.ref.field.distinct <= 2:  # either of two values is any
+            return None
         values = [value for value in first.ref.field.values[:20] if value not in first.values]
         return Condition(first.ref, "=", (self._rng.choice(values),)) if values else None
 

@@ -19,8 +19,9 @@ T = TypeVar("T")
 SHOWN = {"name": 6, "category": 4, "text": 4, "number": 3, "year": 3, "date": 3, "rank": 2, "code": 1, "flag": 0.2}
 # Adding these up says nothing.
 NOT_ADDED = {
-    "accelerate", "acceleration", "age", "average", "density", "expectancy", "grade", "height", "MPG", "per", "percent",
-    "percentage", "pressure", "rate", "rating", "ratio", "score", "speed", "temperature", "weight", "width",
+    "accelerate", "acceleration", "age", "altitude", "average", "density", "depth", "discount", "elevation",
+    "expectancy", "grade", "height", "maximum", "minimum", "MPG", "per", "percent", "percentage",
+    "pressure", "rate", "rating", "ratio", "score", "speed", "temperature", "weight", "width",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 from random import Random
 
+from data.synthetic.columns import is_true, truth_name, truth_verb
 from data.synthetic.kinds import Value
 from data.synthetic.nouns import DONE, a, is_plural, listed, plural
 from data.synthetic.plan import Condition, Plan, Step
@@ -37,21 +38,23 @@ COMPARED: dict[str, dict[str, tuple[str, ...]]] = {
 FRAGMENTS = {"start": ("starts with", "begins with"), "end": ("ends with",), "inside": ("contains", "includes")}
 # Reads as a name without quotes.
 BARE = re.compile(r"[A-Z][\w’-]*( [A-Z][\w’-]*){0,3}")
-FLAG_WORDS = {"is", "has", "was", "can", "are"}
 
 Figure = Callable[[Plan], str]
 
 
 def called(field: Field, many: bool = False) -> str:
     """What a column is called: whole numbers of plural things are counted, "number of visitors"."""
-    phrase = field.phrase
+    phrase = truth_name(field.phrase) if field.truth else field.phrase
     if field.kind == "number" and field.whole and DONE.fullmatch(phrase):
         phrase = f"number {phrase}"
-    elif field.kind == "number" and field.whole and is_plural(phrase):
+    elif field.kind in ("number", "flag") and field.whole and not field.truth and is_plural(phrase):
         phrase = f"number of {phrase}"
-    if field.kind == "flag" and (phrase.split()[0] in FLAG_WORDS or phrase.endswith((" yn", " flag"))):
-        phrase = f"{phrase.removesuffix(' flag').removesuffix(' yn')} flag"
     return plural(phrase) if many else phrase
+
+
+def owned(role: str, name: str) -> str:
+    """ "the customer's city", and not "the order's order time"."""
+    return f"{role}'s {name.removeprefix(f'{role} ')}"
 
 
 def crowd(step: Step, many: bool = True) -> str:
@@ -103,29 +106,31 @@ class Filters:
             return f"{that} {some + noun if some else a(noun)} {own()}"
         assert last.link
         if len(steps) == 2:
-            return own(f"{last.link.role}'s ")
+            return own(last.link.role)
         if before.up:
             assert before.link
             return f"whose {before.link.role} has {a(last.link.role)} {own()}"
         if before.entity.ends:
             linked = self._rng.choice(("linked to", "connected to", "associated with"))
             return f"{_that(steps[0].entity)} {_are(many)} {linked} {a(last.entity.noun)} {own()}"
-        link_noun = a(before.entity.noun)
-        owner = f"{last.link.role}'s "
-        return f"{that} {link_noun} {own(owner)}"
+        return f"{that} {a(before.entity.noun)} {own(last.link.role)}"
 
     def _own(self, entity: Entity, condition: Condition, many: bool, owner: str = "", alone: bool = True) -> str:
-        """A filter on a column of the noun itself, or of what `owner` says belongs to it; `alone` of its kind."""
+        """A filter on a column of the noun itself, or of its `owner`, as its key calls it; `alone` of its kind."""
         field, operator, name = condition.ref.field, condition.operator, called(condition.ref.field)
         if condition.nested and operator in ("in", "not in"):
             return self._children(entity, condition, many)
+        verb = truth_verb(field.phrase, is_true(condition.values[0]), many and not owner) if _is_said(condition) else ""
+        if verb:
+            return f"whose {owner} {verb}" if owner else f"{_that(entity)} {verb}"
+        belongs = owned(owner, name) if owner else name
         if operator in ("is null", "is not null"):
-            if owner:
-                return f"whose {owner}{name} is {'missing' if operator == 'is null' else 'known'}"
+            if owner or field.truth:
+                return f"whose {belongs} is {'missing' if operator == 'is null' else 'known'}"
             given = "no" if operator == "is null" else self._rng.choice(("a known", "a recorded"))
             return f"{_that(entity)} {_have(many)} {given} {name}"
         value = self._value(condition)
-        simple = not owner and not condition.nested
+        simple = not owner and not condition.nested and field.kind != "flag"
         if operator == "=" and simple and field in entity.label and field.phrase in ("name", "title"):
             named = "titled" if field.phrase == "title" else self._rng.choice(("named", "called"))
             return f"{'' if alone else f'{_that(entity)} {_are(many)} '}{named} {value}"
@@ -139,7 +144,7 @@ class Filters:
         if is_plural(name):
             verb, _, rest = relation.partition(" ")
             relation = f"{'are' if verb == 'is' else verb.removesuffix('s')} {rest}".rstrip()
-        return f"whose {owner}{name} {relation} {value}"
+        return f"whose {belongs} {relation} {value}"
 
     def _relation(self, condition: Condition) -> str:
         """The verb between column and value."""
@@ -170,7 +175,9 @@ class Filters:
         return f"between {values[0]} and {values[1]}" if condition.operator == "between" else listed(values, "or")
 
     def _shown(self, value: Value, condition: Condition) -> str:
-        """As it is; in quotes unless it reads as a number, a date or a name."""
+        """As it is; in quotes unless it reads as a number, a date or a name. What says yes and no is true or false."""
+        if condition.ref.field.truth:
+            return str(is_true(value)).lower()
         if not isinstance(value, str):
             return repr(value)
         kind = condition.ref.field.kind
@@ -206,6 +213,11 @@ def _merged(where: Sequence[Condition]) -> Condition | None:
     if any(condition.ref != first.ref or condition.operator != "=" for condition in where):
         return None
     return Condition(first.ref, "in", tuple(value for condition in where for value in condition.values))
+
+
+def _is_said(condition: Condition) -> bool:
+    """Whether a verb may say it: "that are active"."""
+    return condition.ref.field.truth and condition.operator == "="
 
 
 def _that(entity: Entity) -> str:

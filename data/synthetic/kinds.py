@@ -15,9 +15,9 @@ MOST_GROUPS = 60
 FLAGS = {"0", "1", "t", "f", "y", "n", "yes", "no", "true", "false"}
 KEY_WORDS = {"id", "ids", "code", "key", "uuid", "guid", "number", "no", "nr"}
 CODE_WORDS = {
-    "code", "email", "fax", "guid", "hash", "image", "ip", "isbn", "key", "link", "mobile", "password", "path",
-    "phone", "photo", "picture", "postal", "postcode", "ssn", "telephone", "token", "url", "uuid", "website", "zip",
-    "zipcode",
+    "asin", "barcode", "code", "ean", "email", "fax", "guid", "hash", "iata", "iban", "icao", "image", "ip", "isbn", "key",
+    "link", "mobile", "password", "path", "phone", "photo", "picture", "postal", "postcode", "sku", "ssn", "telephone",
+    "token", "upc", "url", "uuid", "vin", "website", "zip", "zipcode",
 }  # fmt: skip
 NAME_WORDS = {"name", "title", "nickname", "label"}
 YEAR_WORDS = {"year", "years", "yr", "founded", "built", "opened", "established", "season", "elected", "since"}

@@ -33,6 +33,8 @@ SHORT = {
     "dob": "date of birth", "fname": "first name", "lname": "last name", "num": "number", "pct": "percent",
     "qty": "quantity", "yr": "year",
 }  # fmt: skip
+# Read letter by letter.
+LETTERS = {"asin", "ean", "gps", "iata", "iban", "icao", "ip", "isbn", "sku", "ssn", "upc", "url", "vat", "vin"}
 VOWELS = "aeiou"
 SMALLEST_PART = 3
 
@@ -50,6 +52,8 @@ def words(identifier: str, vocabulary: Collection[str] = ()) -> str:
 def _lower(word: str) -> str:
     if word.upper() in ("ID", "IDS"):
         return "ID"
+    if word.lower() in LETTERS:
+        return word.upper()
     is_short = word.isupper() and 1 < len(word) <= 5 and not set(word.lower()) & {*VOWELS, "y"}
     return word if is_short else word.lower()
 
@@ -75,7 +79,9 @@ def _head(phrase: str) -> tuple[str, str, str]:
 
 
 def _is_done(parts: Sequence[str], place: int) -> bool:
-    """Whether a word says what was done to the word before it: "hours played"."""
+    """Whether a word says what was done to the word before it: "hours played", "date first used"."""
+    if parts[place] in ("first", "last") and place + 1 < len(parts):
+        place += 1
     return bool(DONE.fullmatch(parts[place].lower()))
 
 

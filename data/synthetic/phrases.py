@@ -49,8 +49,9 @@ class Phrases:
         if not ref.place or not step.up:
             return name
         assert step.link
-        # A column that is called like its table needs no owner: the continent's continent.
-        return name if ref.field.phrase == step.link.role else f"{step.link.role} {name}"
+        # A column that is called like its table needs no owner: the continent's continent, the order's order time.
+        is_called_so = f"{ref.field.phrase} ".startswith(f"{step.link.role} ")
+        return name if is_called_so else f"{step.link.role} {name}"
 
     def columns(self, plan: Plan, items: Sequence[Item], many: bool) -> str:
         return listed([self.column(plan, item.ref, many) for item in items if item.ref])

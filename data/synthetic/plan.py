@@ -213,10 +213,10 @@ def checks(plan: Plan) -> Iterator[tuple[Check, Plan]]:
 
 
 def literals(plan: Plan) -> list[Value]:
-    """Every value, number and limit that the question has to name."""
+    """Every value, number and limit that the question has to name. Yes and no are said by other words."""
     found: list[Value] = []
     for condition in plan.where:
-        found += condition.values
+        found += () if condition.ref.field.truth else condition.values
         if condition.nested:
             found += literals(condition.nested)
     if plan.having:

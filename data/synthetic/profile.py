@@ -16,7 +16,8 @@ from data.imports.building import quoted
 from data.meanings import describe_columns
 from data.schema import Column, ForeignKey, Schema, Table, open_read_only, read_sqlite, stored_columns
 from data.synthetic import nouns
-from data.synthetic.kinds import KEY_WORDS, LONGEST_READ, NAME_WORDS, Kind, Value, is_few, kind_of, last_word
+from data.synthetic.columns import as_noun, is_truth, role_of, with_unit
+from data.synthetic.kinds import KEY_WORDS, LONGEST_READ, Kind, Value, is_few, kind_of, last_word
 
 ROWS = 50_000
 VALUES = 400  # of a column, the most frequent
@@ -33,7 +34,8 @@ NOTHING = {"null", "none", "n/a", "na", "nan", "unknown", "-", "?"}
 class Field:
     """One column. `phrase` is what people call it, singular; `values` the most frequent first, for filters.
 
-    `rows` counts values, `repeats` is whether any comes twice, `whole` whether all are integers.
+    `rows` counts values, `repeats` is whether any comes twice, `whole` whether all are integers, `truth`
+    whether they say yes and no.
     """
 
     table: str
@@ -45,6 +47,7 @@ class Field:
     rows: int = 0
     nulls: int = 0
     whole: bool = False
+    truth: bool = False
 
     @property
     def repeats(self) -> bool:
@@ -103,11 +106,11 @@ class Profile:
     links: tuple[Link, ...]
 
 
-def read_profile(path: Path) -> Profile:
-    """Raises UserError for a file that cannot be read, has no tables, or no rows in any."""
+def read_profile(path: Path, shown: str = "") -> Profile:
+    """`shown` is what the user calls the file. Raises UserError for a file that cannot be read, has no tables, or no rows in any."""
     schema = describe_columns(read_sqlite(path), path)
     if not schema.tables:
-        raise UserError(f"{path}: has no tables; give a database with tables and rows")
+        raise UserError(f"{shown or path}: has no tables; give a database with tables and rows")
     vocabulary = _vocabulary(schema)
     connection = open_read_only(path)
     connection.text_factory = lambda content: content.decode("utf-8", "replace")
@@ -120,7 +123,9 @@ def read_profile(path: Path) -> Profile:
         connection.close()
     entities = {entity.table: entity for entity in _told_apart(read) if entity.rows and entity.fields}
     if not entities:
-        raise UserError(f"{path}: all {len(schema.tables)} tables are empty or unreadable; questions need rows")
+        raise UserError(
+            f"{shown or path}: all {len(schema.tables)} tables are empty or unreadable; questions need rows"
+        )
     links = [link for table in schema.tables if table.name in entities for link in _links(table, entities)]
     for table in schema.tables:
         if table.name in entities:
@@ -141,7 +146,8 @@ def _read_table(
     short = " ".join(word for word in noun.split() if word not in NOISE) or noun
     noun = nouns.singular(short)
     foreign = {key.column for key in table.foreign_keys}
-    rows, fields = 0, []
+    phrases = {column.name: _phrase(column, vocabulary) for column in table.columns}
+    rows, fields, taken = 0, [], {*phrases.values()}
     for column in table.columns:
         if not column.name.isprintable() or (table.name, column.name) not in stored:
             continue
@@ -150,7 +156,7 @@ def _read_table(
         except sqlite3.Error:  # an unknown collation, a missing module: a column that cannot be asked about
             continue
         rows = max(rows, sum(count for _, _, count in found))
-        phrase = _phrase(column, vocabulary)
+        phrase = phrases[column.name]
         if column.name in foreign:
             kind: Kind | None = "key"
         else:
@@ -158,7 +164,8 @@ def _read_table(
             kind = "key" if is_key or last_word(phrase) in ("id", "ids") else None
         if kind is None and column.name in table.primary_key and len(table.primary_key) == 1:
             kind = "key" if all(kind == "integer" for kind, _, _ in found) else None
-        fields.append(_field(table.name, column.name, phrase, found, kind))
+        fields.append(_field(table.name, column, phrase, found, kind, taken))
+        taken.add(fields[-1].phrase)
     fields = [_without_owner(field, noun, fields) for field in fields]
     by_name = {field.name: field for field in fields}
     key = by_name.get(table.primary_key[0]) if len(table.primary_key) == 1 else None
@@ -177,7 +184,14 @@ def _read_values(connection: sqlite3.Connection, table: str, column: str) -> lis
     return connection.execute(query).fetchall()
 
 
-def _field(table: str, name: str, phrase: str, found: list[tuple[str, Value | None, int]], kind: Kind | None) -> Field:
+def _field(
+    table: str,
+    column: Column,
+    phrase: str,
+    found: list[tuple[str, Value | None, int]],
+    kind: Kind | None,
+    taken: Collection[str],
+) -> Field:
     held = [(storage, value, count) for storage, value, count in found if storage != "null"]
     rows, nulls = (
         sum(count for storage, _, count in found if (storage == "null") is is_null) for is_null in (False, True)
@@ -187,17 +201,19 @@ def _field(table: str, name: str, phrase: str, found: list[tuple[str, Value | No
     whole = storages == {"integer"}
     if kind is None:
         kind = kind_of(phrase, storages, values, rows)
+    phrase, kind = as_noun(phrase, kind, values, taken)
     if kind in ("date", "year") and phrase.endswith("ed") and " " not in phrase:
         phrase = f"{kind} {phrase}"
     usable = tuple(value for value in values if _is_plain(value))[:VALUES]
-    return Field(table, name, kind, phrase, usable, len(held), rows, nulls, whole)
+    truth = kind == "flag" and is_truth(phrase, column.type, values)
+    return Field(table, column.name, kind, phrase, usable, len(held), rows, nulls, whole, truth)
 
 
 def _phrase(column: Column, vocabulary: frozenset[str]) -> str:
     """What its meaning calls it if that is a few plain words, else the words of its name."""
     text = column.meaning.rstrip(".")
     is_few_words = MEANING.fullmatch(text) and text.split()[0].lower() not in ("a", "an", "the", "if", "whether")
-    return nouns.words(text if is_few_words else column.name, vocabulary)
+    return with_unit(nouns.words(text if is_few_words else column.name, vocabulary))
 
 
 def _short(value: Value) -> Value:
@@ -218,7 +234,7 @@ def _without_owner(field: Field, noun: str, fields: Sequence[Field]) -> Field:
     rest = field.phrase.removeprefix(f"{noun} ").removesuffix(f" of {noun}")
     if rest in (noun, noun.split()[-1]) and field.kind in ("name", "category", "text"):  # a continent called continent
         rest = "name"
-    is_taken = rest in {other.phrase for other in fields}
+    is_taken = rest in {"time", *(other.phrase for other in fields)}  # "orders whose time" is not clear
     if is_taken or rest.split()[0] in nouns.PREPOSITIONS or last_word(rest) in KEY_WORDS:
         return field
     return replace(field, phrase=rest)
@@ -265,15 +281,8 @@ def _link(child: str, key: ForeignKey, entities: Mapping[str, Entity], plain: bo
     own, other = columns.get((child, key.column)), columns.get((key.parent_table, key.parent_column))
     if own is None or other is None or other.repeats or own == other:
         return None
-    noun = entities[key.parent_table].noun
-    parts = own.phrase.split()
-    while parts and parts[-1].lower() in KEY_WORDS | NAME_WORDS:
-        parts.pop()
-    role = nouns.singular(" ".join(parts)) if len("".join(parts)) > 2 else noun
-    # "maker" is as good a name as "car maker"; without a word of its own the parent's is clearer.
-    return Link(
-        child, own, key.parent_table, other, noun if role in (*noun.split(), "parent") and plain else role, plain
-    )
+    role = role_of(own.phrase, other.phrase, entities[key.parent_table].noun, plain)
+    return Link(child, own, key.parent_table, other, role, plain) if role else None
 
 
 def _with_ends(entity: Entity, table: Table, links: Sequence[Link], entities: Mapping[str, Entity]) -> Entity:

@@ -76,7 +76,7 @@ def _top(phrases: Phrases, plan: Plan) -> str:
     single = one and len(plan.select) == 1
     number, noun = ("", plan.entity.noun) if one else (f"{plan.limit} ", plural(plan.entity.noun))
     high = f"with the {phrases.extreme(field, down)} {called(field, many=not one)}"
-    end = ENDS.get(field.phrase, ("", ""))[0 if down else 1]
+    end = ENDS.get(field.phrase.partition(" in ")[0], ("", ""))[0 if down else 1]
     if end and phrases.one_of("end", "high") == "end":
         top = f"{number}{end} {noun}"
         ones = f"{number}{end} one{'' if one else 's'}"
