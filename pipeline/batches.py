@@ -128,6 +128,22 @@ def collate(sequences: Sequence[TokenSequence], pad: int) -> dict[str, Any]:
     }
 
 
+def forward_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a collated batch gives to the model's forward."""
+    import torch
+
+    mask = inputs["attention_mask"]
+    inner = getattr(model, "module", model)  # of one that is spread over processes
+    if mask.dim() == 4 and inner.config._attn_implementation == "eager":  # which adds the mask to its scores
+        mask = torch.where(mask, 0.0, torch.finfo(inner.dtype).min).to(inner.dtype)
+    return {
+        "input_ids": inputs["input_ids"],
+        "position_ids": inputs["position_ids"],
+        "attention_mask": mask,
+        "use_cache": False,
+    }
+
+
 def completion_loss(model: Any, inputs: Mapping[str, Any], count: Any = None) -> tuple[Any, Any]:
     """Cross-entropy over completion tokens, divided by `count` (their number in this batch if None); and the outputs.
 
@@ -138,8 +154,7 @@ def completion_loss(model: Any, inputs: Mapping[str, Any], count: Any = None) ->
 
     labels = inputs["labels"]
     scored = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
-    places = {name: inputs[name] for name in ("input_ids", "position_ids", "attention_mask")}
-    outputs = model(**places, use_cache=False, logits_to_keep=scored)
+    outputs = model(**forward_inputs(model, inputs), logits_to_keep=scored)
     targets = labels[:, scored + 1]
     total = torch.nn.functional.cross_entropy(
         outputs.logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"

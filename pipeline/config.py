@@ -157,6 +157,13 @@ class TrainSettings(Settings):
         return self
 
 
+class CacheSettings(Settings):
+    """What frozen layers make of the training examples, kept for later epochs and runs."""
+
+    max_gb: float = Field(20.0, ge=0, description="0: frozen layers run each time")
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: as the model computes")
+
+
 class EvaluateSettings(Settings):
     """Greedy decoding and what it is scored on; the base is loaded in full precision, as exported."""
 
@@ -191,6 +198,7 @@ class Config(Settings):
     prompt: PromptSettings = PromptSettings()
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
+    cache: CacheSettings = CacheSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     sandbox: SandboxSettings = SandboxSettings()
     export: ExportSettings = ExportSettings()

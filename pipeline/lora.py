@@ -32,7 +32,8 @@ def adapted_model(config: Config, base: Path) -> Any:
     model = load_model(base, quantization=settings.quantization, dtype=pick_dtype(settings.compute))
     if settings.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
-    pattern, layers = decoder_layers(model)
+    pattern, stack = decoder_stack(model)
+    layers = len(stack)
     if settings.freeze_layers >= layers:
         raise UserError(
             f"train.freeze_layers: {settings.freeze_layers} was given, but the model has {layers} decoder layers; at most {layers - 1}"
@@ -55,14 +56,14 @@ def adapted_model(config: Config, base: Path) -> Any:
     return get_peft_model(model, lora)
 
 
-def decoder_layers(model: Any) -> tuple[str, int]:
-    """The name of the list of decoder layers ("layers", "h", ...) and how many there are."""
+def decoder_stack(model: Any) -> tuple[str, Any]:
+    """The name of the list of decoder layers ("layers", "h", ...), and the list."""
     import torch
 
     count = model.config.num_hidden_layers
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return name.rsplit(".", 1)[-1], count
+            return name.rsplit(".", 1)[-1], module
     raise UserError(
         f"model.base: no list of {count} decoder layers found in {type(model).__name__}; this architecture is not supported"
     )
@@ -89,4 +90,4 @@ def count_parameters(model: Any) -> ParameterCount:
         trainable += count if parameter.requires_grad else 0
         frozen += 0 if parameter.requires_grad else count
         quantized += count if kind in {"Params4bit", "Int8Params"} else 0
-    return ParameterCount(trainable, frozen, quantized, decoder_layers(model)[1])
+    return ParameterCount(trainable, frozen, quantized, len(decoder_stack(model)[1]))

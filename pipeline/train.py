@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from pipeline.base import base_identity, fetch_base
 from pipeline.batches import Encoded, Plan, collate, completion_loss, make_sequence, plan_steps
 from pipeline.config import Config, TrainSettings
 from pipeline.console import progress, say, table
+from pipeline.frozen import Frozen, cached_states
 from pipeline.lora import adapted_model, count_parameters
 from pipeline.model import (
     encode_completions,
@@ -30,12 +32,17 @@ from pipeline.model import (
     quiet_libraries,
 )
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
+from pipeline.states import States
 
 TRAIN = Stage(
     name="train",
     version=1,
     folder=lambda config: config.run / "train",
-    settings=lambda config: {"seed": config.seed, "train": config.train.model_dump(mode="json", exclude={"report_to"})},
+    settings=lambda config: {
+        "seed": config.seed,
+        "train": config.train.model_dump(mode="json", exclude={"report_to"}),
+        "states": config.cache.dtype,
+    },
     inputs=lambda config: {
         **digest_files(config.run / "render" / "train.jsonl"),
         BASE_MODEL: base_identity(config.model),
@@ -57,14 +64,17 @@ def train(config: Config, folder: Path) -> None:
     examples = _encode(tokenizer, lines)
     plan = plan_steps(examples, settings, config.seed)
     model = adapted_model(config, base)
-    _announce(model, settings, examples, plan, tokenizer.pad_token_id)
+    asked = {place for sequence in plan.sequences for place in sequence}
+    pad = tokenizer.pad_token_id
+    steps = Steps(model, examples, pad, cached_states(config, model, examples, asked, pad))
+    _announce(steps, settings, plan)
     checkpoint = _last_checkpoint(folder)
     _trim_metrics(folder / "metrics.jsonl", int(checkpoint.name.split("-")[1]) if checkpoint else 0)
     if checkpoint:
         say(f"  resuming from {checkpoint.name}")
     with ExitStack() as opened:
         watch = _watch(folder / "metrics.jsonl", plan, settings, opened)
-        trainer = _make_trainer(config, folder, model, tokenizer, examples, plan, watch)
+        trainer = _make_trainer(config, folder, tokenizer, steps, plan, watch)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
@@ -77,9 +87,34 @@ def _encode(tokenizer: Any, lines: Sequence[Mapping[str, Any]]) -> list[Encoded]
     ]
 
 
-def _make_trainer(
-    config: Config, folder: Path, model: Any, tokenizer: Any, examples: list[Encoded], plan: Plan, watch: Any
-) -> Any:
+@dataclass(frozen=True)
+class Steps:
+    """What steps are made of: batches of examples by their places, and the loss of a batch.
+
+    `known`: the frozen layers, which are passed over then, and what they make of the examples.
+    """
+
+    model: Any
+    examples: Sequence[Encoded]
+    pad: int
+    known: tuple[Frozen, States] | None
+
+    def batch(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
+        from torch.nn.utils.rnn import pad_sequence
+
+        inputs = collate([make_sequence([self.examples[place] for place in places]) for places in sequences], self.pad)
+        if self.known:
+            inputs["states"] = pad_sequence([self.known[1].read(places) for places in sequences], batch_first=True)
+        return inputs
+
+    def loss(self, model: Any, inputs: Mapping[str, Any], count: Any = None) -> tuple[Any, Any]:
+        """As `completion_loss`; `model` is ours, as the trainer may have wrapped it."""
+        if self.known:
+            self.known[0].feed(inputs["states"])
+        return completion_loss(model, inputs, count)
+
+
+def _make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, plan: Plan, watch: Any) -> Any:
     """TRL's trainer on the sequences of the plan, in their order."""
     from datasets import Dataset
     from transformers import PrinterCallback
@@ -91,12 +126,8 @@ def _make_trainer(
         def compute_loss(
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            loss, outputs = completion_loss(model, inputs, num_items_in_batch)
+            loss, outputs = steps.loss(model, inputs, num_items_in_batch)
             return (loss, outputs) if return_outputs else loss
-
-    def batch(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
-        sequences = [make_sequence([examples[place] for place in row["places"]]) for row in rows]
-        return collate(sequences, tokenizer.pad_token_id)
 
     settings = config.train
     on_gpu = pick_device() == "cuda"
@@ -129,16 +160,16 @@ def _make_trainer(
         report_to=_reporters(settings),
     )
     trainer = CompletionTrainer(
-        model=model,
+        model=steps.model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=Dataset.from_dict({"places": plan.sequences}),
-        data_collator=batch,
+        data_collator=lambda rows: steps.batch([row["places"] for row in rows]),
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
     # TRL casts the adapters of a quantized model to bfloat16; they train in full precision here.
-    for parameter in model.parameters():
+    for parameter in steps.model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return trainer
@@ -181,9 +212,9 @@ def _watch(metrics: Path, plan: Plan, settings: TrainSettings, opened: ExitStack
     return Watch()
 
 
-def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], plan: Plan, pad: int) -> None:
+def _announce(steps: Steps, settings: TrainSettings, plan: Plan) -> None:
     """Parameter counts, and what the run will take, judged from a trial pass that changes nothing."""
-    count = count_parameters(model)
+    count = count_parameters(steps.model)
     table(
         "Parameters",
         ["trainable", "frozen", "of them quantized", "layers with adapters"],
@@ -196,36 +227,36 @@ def _announce(model: Any, settings: TrainSettings, examples: list[Encoded], plan
             ]
         ],
     )
-    sequences = [make_sequence([examples[place] for place in places]) for places in plan.sequences]
-    tokens = sum(len(sequence.ids) for sequence in sequences)
-    ranked = sorted(sequences, key=lambda sequence: len(sequence.ids))
+    lengths = [len(make_sequence([steps.examples[place] for place in places]).ids) for places in plan.sequences]
+    ranked = sorted(range(len(lengths)), key=lengths.__getitem__)
     checkpointing = settings.gradient_checkpointing
-    _trial_pass(model, collate(ranked[:1], pad), 1, checkpointing)  # the first one is slower
-    longest, at_once = ranked[-1], settings.batch_size // settings.packing
-    seconds, gigabytes = _trial_pass(model, collate([longest], pad), at_once, checkpointing)
-    minutes = seconds / len(longest.ids) * tokens / 60
+    _trial_pass(steps, plan.sequences[ranked[0]], 1, checkpointing)  # the first one is slower
+    at_once = settings.batch_size // settings.packing
+    seconds, gigabytes = _trial_pass(steps, plan.sequences[ranked[-1]], at_once, checkpointing)
+    minutes = seconds / lengths[ranked[-1]] * sum(lengths) / 60
     epochs = plan.steps / plan.steps_an_epoch
     say(
-        f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequences, {tokens:,} tokens; "
+        f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequence{'' if plan.size == 1 else 's'}, {sum(lengths):,} tokens; "
         f"estimate: {minutes:.1f} minutes, at most {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
     )
 
 
-def _trial_pass(model: Any, batch: dict[str, Any], sequences: int, checkpointing: bool) -> tuple[float, float]:
+def _trial_pass(steps: Steps, places: Sequence[int], sequences: int, checkpointing: bool) -> tuple[float, float]:
     """Seconds of a forward and backward pass, and gigabytes in use with that many sequences at once."""
     import torch
 
     on_gpu = pick_device() == "cuda"
+    model = steps.model
     model.train()
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
         model.enable_input_require_grads()
-    inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    inputs = {name: tensor.to(model.device) for name, tensor in steps.batch([places]).items()}
     before = _memory_gb()
     start = time.perf_counter()
     # Dropout draws random numbers here that the training steps must not miss.
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []):
-        loss, _ = completion_loss(model, inputs)
+        loss, _ = steps.loss(model, inputs)
         loss.backward()
         if on_gpu:
             torch.cuda.synchronize()
