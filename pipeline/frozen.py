@@ -132,7 +132,7 @@ def cached_states(
             batch = collate([make_sequence([examples[place] for place in unit])], pad)
             states.write(unit, frozen.states({name: tensor.to(model.device) for name, tensor in batch.items()})[0])
             advance(len(unit))
-    say(f"  states of {count} frozen layers: {needed:.2f} GB in {folder}")
+    say(f"  states of {count} frozen layers: {1000 * needed:,.0f} MB in {folder}")
     return frozen, states
 
 

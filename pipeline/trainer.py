@@ -1,0 +1,145 @@
+"""TRL's trainer on the batches that were drawn, with our loss and what is known of frozen layers.
+
+Writes checkpoints and `metrics.jsonl` into the folder it is given.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.errors import UserError
+from pipeline.batches import Encoded, Plan, collate, completion_loss, make_sequence
+from pipeline.config import Config, TrainSettings
+from pipeline.console import progress
+from pipeline.frozen import Frozen
+from pipeline.model import pick_device, pick_dtype
+from pipeline.states import States
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What steps are made of: batches of examples by their places, and the loss of a batch.
+
+    `known`: the frozen layers, which are passed over then, and what they make of the examples.
+    """
+
+    model: Any
+    examples: Sequence[Encoded]
+    pad: int
+    known: tuple[Frozen, States] | None
+
+    def batch(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
+        from torch.nn.utils.rnn import pad_sequence
+
+        inputs = collate([make_sequence([self.examples[place] for place in places]) for places in sequences], self.pad)
+        if self.known:
+            inputs["states"] = pad_sequence([self.known[1].read(places) for places in sequences], batch_first=True)
+        return inputs
+
+    def loss(self, model: Any, inputs: Mapping[str, Any], count: Any = None) -> tuple[Any, Any]:
+        """As `completion_loss`; `model` is ours, as the trainer may have wrapped it."""
+        if self.known:
+            self.known[0].feed(inputs["states"])
+        return completion_loss(model, inputs, count)
+
+
+def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, plan: Plan, watch: Any) -> Any:
+    """TRL's trainer on the sequences of the plan, in their order."""
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import SFTConfig, SFTTrainer
+
+    class CompletionTrainer(SFTTrainer):  # type: ignore[misc]
+        """Computes logits for completions only."""
+
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
+            loss, outputs = steps.loss(model, inputs, num_items_in_batch)
+            return (loss, outputs) if return_outputs else loss
+
+    settings = config.train
+    on_gpu = pick_device() == "cuda"
+    arguments = SFTConfig(
+        output_dir=str(folder),
+        seed=config.seed,
+        max_steps=plan.steps,
+        per_device_train_batch_size=settings.batch_size // settings.packing,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.scheduler,
+        warmup_steps=round(settings.warmup * plan.steps),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=pick_dtype(settings.compute) == "bfloat16",
+        gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        use_cpu=not on_gpu,
+        dataloader_pin_memory=on_gpu,
+        train_sampling_strategy="sequential",  # the order is drawn beforehand
+        max_length=None,  # render has left out what is too long; nothing is cut
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
+        save_strategy="steps",
+        save_steps=math.ceil(plan.steps / settings.checkpoints),
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to=_reporters(settings),
+    )
+    trainer = CompletionTrainer(
+        model=steps.model,
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_dict({"places": plan.sequences}),
+        data_collator=lambda rows: steps.batch([row["places"] for row in rows]),
+        callbacks=[watch],
+    )
+    trainer.remove_callback(PrinterCallback)
+    # TRL casts the adapters of a quantized model to bfloat16; they train in full precision here.
+    for parameter in steps.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return trainer
+
+
+def _reporters(settings: TrainSettings) -> list[str] | str:
+    from importlib.util import find_spec
+
+    for name in settings.report_to:
+        if find_spec(name) is None:
+            raise UserError(f"train.report_to: {name} is not installed; `pip install {name}` or leave it out")
+    return list(settings.report_to) or "none"
+
+
+def watch_steps(metrics: Path, plan: Plan, settings: TrainSettings, opened: ExitStack) -> Any:
+    """A callback that writes `metrics.jsonl`, moves the progress bar, and stops at a loss that is no number."""
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self._file = opened.enter_context(metrics.open("a", encoding="utf-8"))
+            self._advance = opened.enter_context(progress("training", plan.steps - state.global_step, "steps"))
+
+        def on_log(
+            self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any
+        ) -> None:
+            if not logs or "loss" not in logs:
+                return
+            if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
+                raise UserError(
+                    f"train: the loss is {logs['loss']} at step {state.global_step}: it diverged. "
+                    f"Lower train.learning_rate (now {settings.learning_rate}) or raise train.warmup"
+                )
+            line = {"step": state.global_step, "epoch": round(state.global_step / plan.steps_an_epoch, 4)}
+            line |= {name: logs[name] for name in ("loss", "grad_norm", "learning_rate") if name in logs}
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+            self._advance(1, note=f"loss {logs['loss']:.3f}")
+
+    return Watch()
