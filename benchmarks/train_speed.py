@@ -39,7 +39,7 @@ from pipeline.trainer import Steps, make_trainer
 RESULT = Path(__file__).parent / "results" / "train_speed.json"
 STEP = 16  # examples
 AT_ONCE = 4  # of the stock trainer, which then accumulates
-PACKING = 16
+PACKING = 8  # two databases a step
 EPOCHS = 3
 SAME = 1e-4  # what losses may differ by
 
@@ -70,7 +70,7 @@ WAYS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=64, help="that are trained on in each round")
+    parser.add_argument("--examples", type=int, default=32, help="that are trained on in each round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ways", nargs="*", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, default=RESULT)
