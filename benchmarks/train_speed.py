@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base import fetch_base
-from pipeline.batches import Encoded, Plan, plan_steps
+from pipeline.batches import Encoded, plan_steps
 from pipeline.config import Config, load_config
 from pipeline.frozen import cached_states
 from pipeline.lora import adapted_model
@@ -220,7 +220,7 @@ def summary(measured: dict[str, dict[str, Any]], count: int) -> dict[str, Any]:
         raise SystemExit(f"the losses differ: {losses}")
 
     def ratio(name: str, against: str) -> float | None:
-        return round(median[against] / median[name], 2) if name in median and against in median else None
+        return round(float(median[against] / median[name]), 2) if name in median and against in median else None
 
     def over_all(name: str, against: str) -> float | None:
         if name not in median or against not in median:

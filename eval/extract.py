@@ -42,6 +42,21 @@ def extract_sql(text: str) -> str:
     return _first_statement(body[: heading.start()] if heading else body)
 
 
+def is_complete(text: str) -> bool:
+    """Whether a text that begins with a query, or with a fence, holds all of it: a semicolon, a blank line, a closed fence."""
+    fenced = _FENCE.match(text.lstrip())
+    if fenced:
+        return text.lstrip().count("```") > 1
+    body = _LEAD.sub("", text).lstrip()
+    if not _START.match(body):
+        return False
+    ends = (
+        piece.lastgroup == "end" or (piece.group("blank") and "\n\n" in piece.group())
+        for piece in _PIECE.finditer(body)
+    )
+    return any(ends)
+
+
 def _first_statement(sql: str) -> str:
     kept: list[str] = []
     for piece in _PIECE.finditer(sql):

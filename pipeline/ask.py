@@ -13,14 +13,14 @@ from typing import Any
 from data.errors import UserError
 from data.schema import read_sqlite
 from eval.execution import show_rows
-from eval.extract import extract_sql
+from eval.extract import extract_sql, is_complete
 from eval.pool import Sandbox
 from eval.sandbox import Limits, Outcome, Value
 from pipeline.bundle import SETTINGS, read_bundle
 from pipeline.console import say, table
+from pipeline.generation import generate
 from pipeline.model import (
     encode_prompts,
-    generate,
     load_model,
     load_tokenizer,
     pick_dtype,
@@ -66,7 +66,9 @@ def ask(folder: Path, database: Path, question: str, *, execute: bool = True, li
         return encode_prompts(tokenizer, [wrap_prompt(tokenizer, text)])
 
     ids = encode(bundle.prompt(question.strip(), schema, database, lambda text: len(encode(text)[0])))
-    (written,) = generate(model, tokenizer, ids, max_new_tokens=bundle.max_new_tokens, batch_size=1)
+    (written,) = generate(
+        model, tokenizer, ids, max_new_tokens=bundle.max_new_tokens, batch_size=1, is_complete=is_complete
+    )
     if written.too_long:
         raise UserError(f"{database}: its schema takes {len(ids[0])} tokens, more than the model's window holds")
     sql = extract_sql(written.text)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data.errors import UserError
 from pipeline.config import TrainSettings
 from pipeline.model import common_prefix
 
@@ -102,6 +103,17 @@ def make_sequence(examples: Sequence[Encoded]) -> TokenSequence:
         labels += [IGNORED] * (len(own) - example.completion) + own[-example.completion :]
         owners += [number] * len(own)
     return TokenSequence(ids, labels, positions, owners)
+
+
+def check_packing(examples: Sequence[Encoded], plan: Plan, span: int) -> None:
+    """Raises UserError where questions share a sequence in which the model does not see `span` tokens back to its start."""
+    for places in plan.sequences:
+        length = len(make_sequence([examples[place] for place in places]).ids)
+        if len(places) > 1 and length > span:
+            raise UserError(
+                f"train.packing: layers of this model see {span} tokens back, and questions that share a sequence need "
+                f"{length}; set train.packing=1"
+            )
 
 
 def collate(sequences: Sequence[TokenSequence], pad: int) -> dict[str, Any]:

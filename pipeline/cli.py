@@ -121,9 +121,13 @@ def train(
     quick: Quick = False,
     seed: Seed = None,
     resume: Resume = True,
+    processes: Annotated[
+        int | None, typer.Option("--num-processes", min=1, help="the same as train.processes=N")
+    ] = None,
 ) -> None:
     """Fine-tune a quantized base with LoRA, keeping checkpoints."""
-    _run_stage("train", recipe, overrides, force, quick, seed, resume)
+    shared = [f"train.processes={processes}"] if processes else []
+    _run_stage("train", recipe, [*(overrides or []), *shared], force, quick, seed, resume)
 
 
 @app.command(epilog=example("loraql evaluate sample\n  loraql evaluate sample evaluate.batch_size=32"))

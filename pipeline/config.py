@@ -146,6 +146,7 @@ class TrainSettings(Settings):
     )
     checkpoints: PositiveInt = Field(3, description="how many, evenly spaced, the last at the end")
     gradient_checkpointing: bool = Field(False, description="costs a third of the time where memory is short")
+    processes: PositiveInt = Field(1, description="that share the batch: a GPU each, or the cores")
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
 
     @model_validator(mode="after")
@@ -154,7 +155,17 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"train.packing: {self.packing} does not divide train.batch_size, which is {self.batch_size}"
             )
+        if self.batch_size // self.packing % self.processes:
+            raise ValueError(
+                f"train.processes: {self.processes} do not share the {self.batch_size // self.packing} sequences of a "
+                "batch evenly; change train.batch_size or train.packing"
+            )
         return self
+
+    @property
+    def sequences_at_once(self) -> int:
+        """In one process."""
+        return self.batch_size // self.packing // self.processes
 
 
 class CacheSettings(Settings):

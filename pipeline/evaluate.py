@@ -17,7 +17,7 @@ from data.digest import digest_file
 from data.errors import UserError
 from data.spider import database_file, database_path, find_tables, suite_files
 from eval.comparison import common, compare, judgement
-from eval.extract import extract_sql
+from eval.extract import extract_sql, is_complete
 from eval.manifest import metric_manifest
 from eval.pool import Sandbox
 from eval.query import KnownNames
@@ -27,7 +27,8 @@ from eval.summary import METRICS, summarize
 from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config
 from pipeline.console import progress, say, table
-from pipeline.model import Generation, encode_prompts, generate, load_adapter, load_model, load_tokenizer, pick_dtype
+from pipeline.generation import Generation, generate
+from pipeline.model import encode_prompts, load_adapter, load_model, load_tokenizer, pick_dtype
 from pipeline.stage import (
     BASE_MODEL,
     Stage,
@@ -57,7 +58,7 @@ def _inputs(config: Config) -> dict[str, str]:
 
 EVALUATE = Stage(
     name="evaluate",
-    version=2,
+    version=3,
     folder=lambda config: config.run / "evaluate",
     settings=lambda config: {
         "evaluate": config.evaluate.model_dump(mode="json"),
@@ -145,6 +146,7 @@ class _Scorer:
                 encode_prompts(self._tokenizer, [line["prompt"] for line in todo]),
                 max_new_tokens=settings.max_new_tokens,
                 batch_size=settings.batch_size,
+                is_complete=is_complete,
                 on_batch=keep,
             )
         return self._summarize(name, path, split, lines, time.perf_counter() - start)

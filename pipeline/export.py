@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from eval.extract import is_complete
 from pipeline.base import base_identity, fetch_base
 from pipeline.bundle import POOL, write_bundle
 from pipeline.config import Config
 from pipeline.console import progress, say
-from pipeline.model import encode_prompts, generate, load_adapter, load_model, load_tokenizer, pick_dtype
+from pipeline.generation import generate
+from pipeline.model import encode_prompts, load_adapter, load_model, load_tokenizer, pick_dtype
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_json, read_jsonl
 
 
@@ -98,6 +100,7 @@ def _answers(config: Config, model: Any, tokenizer: Any, prompts: Sequence[str],
             encode_prompts(tokenizer, prompts),
             max_new_tokens=settings.max_new_tokens,
             batch_size=settings.batch_size,
+            is_complete=is_complete,
             on_batch=lambda batch: advance(len(batch)),
         )
     return [answer.text for answer in answers]

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline import processes
 from pipeline.base import base_identity
 from pipeline.batches import Encoded, collate, forward_inputs, make_sequence
 from pipeline.config import Config
 from pipeline.console import progress, say
 from pipeline.lora import decoder_stack
-from pipeline.model import pick_dtype
+from pipeline.model import attention_span, pick_dtype
 from pipeline.stage import cache_folder
 from pipeline.states import States, room_needed, states_key
 
@@ -106,6 +107,9 @@ def cached_states(
     if frozen.has_dropout():
         say("  frozen layers run each time: this model has dropout in them")
         return None
+    if max(len(example.ids) for example in examples) > attention_span(model):
+        say("  frozen layers run each time: this model's layers do not see the whole of the examples")
+        return None
     kind = {"float32": "fp32", "bfloat16": "bf16"}[pick_dtype(config.train.compute)]
     kind = kind if config.cache.dtype == "auto" else config.cache.dtype
     width = model.config.get_text_config().hidden_size
@@ -125,13 +129,18 @@ def cached_states(
     needed = room_needed(examples, width, kind)
     if not _has_room(folder, needed, config.cache.max_gb):
         return None
-    states = States(folder, examples, width, kind)
+    states = States(folder, examples, width, kind) if processes.number() == 0 else None
+    processes.wait()  # for the files
+    states = states or States(folder, examples, width, kind)
     units = states.missing(places)
-    with progress("frozen layers", sum(map(len, units)), "examples") as advance:
-        for unit in units:
+    processes.wait()  # with writing
+    mine = units[processes.number() :: processes.count()]
+    with progress("frozen layers", sum(map(len, mine)), "examples") as advance:
+        for unit in mine:
             batch = collate([make_sequence([examples[place] for place in unit])], pad)
             states.write(unit, frozen.states({name: tensor.to(model.device) for name, tensor in batch.items()})[0])
             advance(len(unit))
+    processes.wait()
     say(f"  states of {count} frozen layers: {1000 * needed:,.0f} MB in {folder}")
     return frozen, states
 

@@ -1,4 +1,4 @@
-"""Models in memory: loading, tokenizing prompts, greedy generation. Torch is imported inside functions.
+"""Models in memory: loading them, and tokenizing prompts. Torch is imported inside functions.
 
 Reads model folders (safetensors alone, no code of theirs), writes nothing.
 """
@@ -7,30 +7,14 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
 
-# Below this length, running a shared prefix by itself costs more than it saves.
-SHORTEST_SHARED_PREFIX = 32
 SHORTEST_MARK = 3  # characters; some tokenizers call a plain letter special
-
-
-@dataclass(frozen=True)
-class Generation:
-    """What a model wrote after one prompt; `tokens` counts new tokens, the end token among them.
-
-    `too_long`: the prompt was not asked, since it does not fit into the model's context window.
-    """
-
-    text: str
-    tokens: int
-    ended: bool
-    too_long: bool = False
 
 
 def quiet_libraries() -> None:
@@ -126,6 +110,11 @@ def context_window(model: Any) -> int:
     return int(getattr(model.config, "max_position_embeddings", 1 << 30))
 
 
+def attention_span(model: Any) -> int:
+    """How many tokens back every layer of the model attends: less than its window where some layers slide."""
+    return int(getattr(model.config.get_text_config(), "sliding_window", None) or 1 << 30)
+
+
 def wrap_prompt(tokenizer: Any, text: str) -> str:
     """The prompt as the model expects it: one user message through its chat template, or the plain text."""
     # What a database or a question holds must not pass for the template's own marks.
@@ -170,69 +159,6 @@ def encode_completions(tokenizer: Any, queries: Sequence[str]) -> list[list[int]
     return [[*ids, tokenizer.eos_token_id] for ids in encoded]
 
 
-def generate(
-    model: Any,
-    tokenizer: Any,
-    prompts: Sequence[list[int]],
-    *,
-    max_new_tokens: int,
-    batch_size: int,
-    on_batch: Callable[[list[tuple[int, Generation]]], None] | None = None,
-) -> list[Generation]:
-    """Greedy completions of token-id prompts, in their order; `on_batch` sees each batch as it is done.
-
-    Prompts are sorted so that neighbours share what they begin with; a batch runs its common prefix
-    once. A prompt that leaves no room in the model's context window is not asked: `too_long`.
-    """
-    model.eval()
-    room = context_window(model) - max_new_tokens
-    done = [Generation("", 0, ended=False, too_long=len(ids) > room) for ids in prompts]
-    if on_batch and any(generation.too_long for generation in done):
-        on_batch([(place, generation) for place, generation in enumerate(done) if generation.too_long])
-    fitting = [place for place in range(len(prompts)) if not done[place].too_long]
-    order = sorted(fitting, key=lambda place: prompts[place])
-    for first in range(0, len(order), batch_size):
-        places = order[first : first + batch_size]
-        batch = _generate_batch(model, tokenizer, [prompts[place] for place in places], max_new_tokens)
-        for place, generation in zip(places, batch, strict=True):
-            done[place] = generation
-        if on_batch:
-            on_batch(list(zip(places, batch, strict=True)))
-    return done
-
-
-def _generate_batch(model: Any, tokenizer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[Generation]:
-    import torch
-
-    common = common_prefix(prompts)
-    prefix = common if len(prompts) > 1 and len(common) >= SHORTEST_SHARED_PREFIX else []
-    rests = [ids[len(prefix) :] for ids in prompts]
-    width = max(map(len, rests))
-    pads = [width - len(ids) for ids in rests]
-    pad = tokenizer.pad_token_id
-    # Padding stands between the shared prefix and the rest: masked, and not counted in positions.
-    ids = torch.tensor([prefix + [pad] * gap + rest for gap, rest in zip(pads, rests, strict=True)])
-    mask = torch.tensor(
-        [[1] * len(prefix) + [0] * gap + [1] * len(rest) for gap, rest in zip(pads, rests, strict=True)]
-    )
-    with torch.inference_mode():
-        cache = {}
-        if prefix:
-            shared = model(input_ids=torch.tensor([prefix], device=model.device), use_cache=True, logits_to_keep=1)
-            shared.past_key_values.batch_repeat_interleave(len(prompts))
-            cache["past_key_values"] = shared.past_key_values
-        written = model.generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            pad_token_id=pad,
-            eos_token_id=tokenizer.eos_token_id,
-            **cache,
-        )
-    return [_decode(tokenizer, row[ids.shape[1] :].tolist()) for row in written]
-
-
 def common_prefix(prompts: list[list[int]]) -> list[int]:
     """What all prompts begin with, leaving each at least one token of its own."""
     shortest = min(prompts, key=len)[:-1]
@@ -240,10 +166,3 @@ def common_prefix(prompts: list[list[int]]) -> list[int]:
         if any(ids[place] != token for ids in prompts):
             return shortest[:place]
     return shortest
-
-
-def _decode(tokenizer: Any, ids: list[int]) -> Generation:
-    ended = tokenizer.eos_token_id in ids
-    if ended:
-        ids = ids[: ids.index(tokenizer.eos_token_id) + 1]
-    return Generation(tokenizer.decode(ids, skip_special_tokens=True), len(ids), ended)

@@ -52,7 +52,8 @@ FILLERS = set().union(*GROUPS) | {
 
 def reword_all(questions: Sequence[tuple[str, Sequence[str]]], model: str) -> list[str | None]:
     """Each question, given with the values that it must keep, in other words; None where none will do."""
-    from pipeline.model import encode_prompts, generate, load_model, load_tokenizer, pick_dtype, wrap_prompt
+    from pipeline.generation import generate
+    from pipeline.model import encode_prompts, load_model, load_tokenizer, pick_dtype, wrap_prompt
 
     try:
         folder = fetch_base(ModelSettings(base=model))

@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base import base_identity, fetch_base
-from pipeline.batches import Encoded, Plan, make_sequence, plan_steps
+from pipeline.batches import Encoded, Plan, check_packing, make_sequence, plan_steps
 from pipeline.config import Config, TrainSettings
 from pipeline.console import say, table
 from pipeline.frozen import cached_states
 from pipeline.lora import adapted_model, count_parameters
 from pipeline.model import (
+    attention_span,
     encode_completions,
     encode_prompts,
     load_tokenizer,
     pick_device,
     quiet_libraries,
 )
+from pipeline.processes import spread
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
 from pipeline.trainer import Steps, make_trainer, watch_steps
 
@@ -36,7 +38,7 @@ TRAIN = Stage(
     folder=lambda config: config.run / "train",
     settings=lambda config: {
         "seed": config.seed,
-        "train": config.train.model_dump(mode="json", exclude={"report_to"}),
+        "train": config.train.model_dump(mode="json", exclude={"report_to", "processes"}),
         "states": config.cache.dtype,
     },
     inputs=lambda config: {
@@ -48,10 +50,21 @@ TRAIN = Stage(
 
 
 def train(config: Config, folder: Path) -> None:
-    """Trains to the end, from the last whole checkpoint in `folder` if there is one.
+    """Trains to the end, from the last whole checkpoint in `folder` if there is one, in as many processes as asked.
 
     Raises UserError for settings that the model does not allow, and when the loss stops being a number.
     """
+    checkpoint = _last_checkpoint(folder)
+    _trim_metrics(folder / "metrics.jsonl", int(checkpoint.name.split("-")[1]) if checkpoint else 0)
+    if config.train.processes == 1:
+        fit(config, folder, checkpoint)
+    else:
+        fetch_base(config.model)  # once, before all of them do
+        spread("train", config.train.processes, config, str(folder), *([str(checkpoint)] if checkpoint else []))
+
+
+def fit(config: Config, folder: Path, checkpoint: Path | None) -> None:
+    """Trains from a checkpoint, or from the start: as the only process, or as one of several (`pipeline/worker.py`)."""
     quiet_libraries()
     settings = config.train
     lines = read_jsonl(config.run / "render" / "train.jsonl")
@@ -60,12 +73,11 @@ def train(config: Config, folder: Path) -> None:
     examples = encode_examples(tokenizer, lines)
     plan = plan_steps(examples, settings, config.seed)
     model = adapted_model(config, base)
+    check_packing(examples, plan, attention_span(model))
     asked = {place for sequence in plan.sequences for place in sequence}
     pad = tokenizer.pad_token_id
     steps = Steps(model, examples, pad, cached_states(config, model, examples, asked, pad))
     _announce(steps, settings, plan)
-    checkpoint = _last_checkpoint(folder)
-    _trim_metrics(folder / "metrics.jsonl", int(checkpoint.name.split("-")[1]) if checkpoint else 0)
     if checkpoint:
         say(f"  resuming from {checkpoint.name}")
     with ExitStack() as opened:
@@ -102,9 +114,9 @@ def _announce(steps: Steps, settings: TrainSettings, plan: Plan) -> None:
     ranked = sorted(range(len(lengths)), key=lengths.__getitem__)
     checkpointing = settings.gradient_checkpointing
     _trial_pass(steps, plan.sequences[ranked[0]], 1, checkpointing)  # the first one is slower
-    at_once = settings.batch_size // settings.packing
+    at_once = settings.sequences_at_once
     seconds, gigabytes = _trial_pass(steps, plan.sequences[ranked[-1]], at_once, checkpointing)
-    minutes = seconds / lengths[ranked[-1]] * sum(lengths) / 60
+    minutes = seconds / lengths[ranked[-1]] * sum(lengths) / settings.processes / 60
     epochs = plan.steps / plan.steps_an_epoch
     say(
         f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequence{'' if plan.size == 1 else 's'}, {sum(lengths):,} tokens; "

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
+from pipeline import processes
 from pipeline.batches import Encoded, Plan, collate, completion_loss, make_sequence
 from pipeline.config import Config, TrainSettings
 from pipeline.console import progress
@@ -60,6 +61,8 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             loss, outputs = steps.loss(model, inputs, num_items_in_batch)
+            if num_items_in_batch is not None:  # of all processes, whose gradients are averaged
+                loss = loss * self.accelerator.num_processes
             return (loss, outputs) if return_outputs else loss
 
     settings = config.train
@@ -68,7 +71,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         output_dir=str(folder),
         seed=config.seed,
         max_steps=plan.steps,
-        per_device_train_batch_size=settings.batch_size // settings.packing,
+        per_device_train_batch_size=settings.sequences_at_once,
         gradient_accumulation_steps=settings.accumulation,
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.scheduler,
@@ -79,6 +82,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         gradient_checkpointing=settings.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         use_cpu=not on_gpu,
+        ddp_backend="gloo" if processes.count() > 1 and not on_gpu else None,
         dataloader_pin_memory=on_gpu,
         train_sampling_strategy="sequential",  # the order is drawn beforehand
         max_length=None,  # render has left out what is too long; nothing is cut
@@ -129,7 +133,7 @@ def watch_steps(metrics: Path, plan: Plan, settings: TrainSettings, opened: Exit
         def on_log(
             self, args: Any, state: Any, control: Any, logs: Mapping[str, float] | None = None, **_: Any
         ) -> None:
-            if not logs or "loss" not in logs:
+            if not logs or "loss" not in logs or not state.is_world_process_zero:
                 return
             if not math.isfinite(logs["loss"]) or not math.isfinite(logs.get("grad_norm", 0.0)):
                 raise UserError(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eval.extract import extract_sql
+from eval.extract import extract_sql, is_complete
 
 # What the model wrote, with | for a new line, and the query in it.
 CASES = """
@@ -69,6 +69,32 @@ def test_the_first_query_is_taken_out_of_what_surrounds_it(written: str, sql: st
 def test_a_query_taken_out_stays_as_it_is(written: str) -> None:
     sql = extract_sql(written)
     assert extract_sql(sql) == sql
+
+
+@pytest.mark.parametrize("written", [written for written, _ in lines(CASES)])
+def test_what_is_complete_holds_the_query_of_whatever_is_written_on(written: str) -> None:
+    for end in range(len(written)):
+        if is_complete(written[:end]):
+            assert extract_sql(written[:end]) == extract_sql(written)
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [
+        ("SELECT a FROM t", False),
+        ("SELECT a FROM t;", True),
+        ("SELECT a FROM t\n\n", True),
+        ("SELECT a FROM t WHERE b = 'x;", False),
+        ("SELECT a -- ;", False),
+        ("```sql\nSELECT a FROM t;\n", False),
+        ("```sql\nSELECT a FROM t;\n```", True),
+        ("Here it is:\n\nSELECT a FROM t;", False),
+        ("SQL: SELECT a FROM t;", True),
+        ("", False),
+    ],
+)
+def test_a_text_is_complete_when_its_query_has_ended(text: str, complete: bool) -> None:
+    assert is_complete(text) is complete
 
 
 @pytest.mark.parametrize("text", ["```" * 5000, "SELECT " * 20_000, "\n### " * 10_000, "'" * 50_001, " " * 100_000])

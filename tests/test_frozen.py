@@ -183,8 +183,8 @@ def test_a_run_with_the_cache_trains_what_one_without_does(
         return shown, [json.loads(line)["loss"] for line in lines], load_file(path)
 
     without, losses, plain = train("cache.max_gb=0.000001")
-    cold, cold_losses, first = train()
-    warm, _, second = train()
+    cold, cold_losses, first = train("cache.max_gb=1")
+    warm, _, second = train("cache.max_gb=1")
     assert "and cache.max_gb is 1e-06" in without
     assert "states of 2 frozen layers" in cold
     assert "states of 2 frozen layers" in warm

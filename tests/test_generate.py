@@ -1,10 +1,13 @@
 """Greedy generation: batches and shared prefixes change nothing."""
 
+import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.model import common_prefix, encode_prompts, generate, load_model, load_tokenizer, wrap_prompt
+from pipeline.generation import generate
+from pipeline.model import common_prefix, encode_prompts, load_model, load_tokenizer, wrap_prompt
 
 QUESTIONS = [
     "How many orders are there?",
@@ -26,6 +29,60 @@ def test_a_batch_writes_what_one_at_a_time_writes(tiny_model: Path, shared: bool
     alone = [generate(model, tokenizer, [prompt], max_new_tokens=12, batch_size=1)[0] for prompt in prompts]
     assert together == alone
     assert len({generation.text for generation in alone}) > 1
+
+
+def plainly(model: Any, tokenizer: Any, prompt: list[int], most: int) -> list[int]:
+    """The new tokens of one prompt, as the library's own greedy decoding writes them."""
+    import torch
+
+    ids = torch.tensor([prompt])
+    written = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=most,
+        do_sample=False,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return list(written[0, len(prompt) :].tolist())
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Mistral", "GPT2"])
+def test_it_writes_what_the_library_writes_with_rows_that_end_early(
+    tiny_model: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    import transformers
+
+    tokenizer = load_tokenizer(tiny_model)
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 12, "bos_token_id": 1, "eos_token_id": tokenizer.eos_token_id, "initializer_range": 0.5}
+    wide = {"n_embd": 32, "n_layer": 3, "n_head": 4} if kind == "GPT2" else {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48,
+        **({"sliding_window": 16} if kind == "Mistral" else {}),
+    }  # fmt: skip
+    config = getattr(transformers, f"{kind}Config")(**sizes, **wide)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    draw = random.Random(0)
+    starts = [[draw.randrange(2, 12) for _ in range(40)] for _ in range(2)]
+    prompts = [draw.choice(starts) + [draw.randrange(2, 12) for _ in range(draw.randrange(1, 9))] for _ in range(14)]
+    expected = [plainly(model, tokenizer, prompt, 20) for prompt in prompts]
+    written = generate(model, tokenizer, prompts, max_new_tokens=20, batch_size=6)
+    assert [one.tokens for one in written] == list(map(len, expected))
+    assert [one.text for one in written] == [tokenizer.decode(ids, skip_special_tokens=True) for ids in expected]
+    assert len({one.tokens for one in written}) > 2, "rows leave at different steps"
+
+
+def test_a_text_that_is_complete_is_not_written_on(tiny_model: Path) -> None:
+    model, tokenizer = load_model(tiny_model), load_tokenizer(tiny_model)
+    prompts = encode_prompts(tokenizer, [wrap_prompt(tokenizer, f"{SCHEMA}{question}") for question in QUESTIONS])
+    whole = generate(model, tokenizer, prompts, max_new_tokens=12, batch_size=5)
+    short = generate(model, tokenizer, prompts, max_new_tokens=12, batch_size=5, is_complete=lambda text: len(text) > 9)
+    for long, cut in zip(whole, short, strict=True):
+        assert long.text.startswith(cut.text)
+        assert cut.ended
+        assert len(cut.text) > 9
+    assert sum(cut.tokens for cut in short) < sum(long.tokens for long in whole)
 
 
 def test_the_common_prefix_leaves_each_prompt_a_token() -> None:

@@ -30,7 +30,7 @@ from eval.reading import hardness
 from eval.sensible import refusals
 from eval.spider_sql import parse
 from pipeline import model
-from pipeline.model import Generation
+from pipeline.generation import Generation
 from pipeline.reword import clean, holds
 from pipeline.synth import LEVELS, parse_mix, synth
 

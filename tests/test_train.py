@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.batches import IGNORED, Encoded, collate, completion_loss, make_sequence, plan_steps
+from data.errors import UserError
+from pipeline.batches import IGNORED, Encoded, Plan, check_packing, collate, completion_loss, make_sequence, plan_steps
 from pipeline.config import TrainSettings
 from pipeline.model import encode_completions, encode_prompts, load_model, load_tokenizer
 
@@ -56,6 +57,14 @@ def test_packed_questions_have_the_loss_and_gradients_of_separate_ones(tiny_mode
     assert packed == pytest.approx(apart, abs=1e-6)
     for one, other in zip(packed_gradients, apart_gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+def test_packing_is_refused_where_the_model_would_not_see_the_start_of_a_sequence() -> None:
+    plan = Plan([[0, 1, 2]], 1, 1, 1)
+    check_packing(EXAMPLES, plan, 35)
+    check_packing(EXAMPLES, Plan([[0], [1], [2]], 1, 3, 3), 10)
+    with pytest.raises(UserError, match="layers of this model see 34 tokens back, and .* need 35; set train.packing=1"):
+        check_packing(EXAMPLES, plan, 34)
 
 
 def test_the_end_token_keeps_its_label_though_it_is_the_pad_token(tiny_model: Path) -> None:

@@ -1,0 +1,56 @@
+"""One piece of work done by several processes of this machine, each of which knows its number among them.
+
+They are started by torchrun, a GPU for each where there are any, and speak through gloo or NCCL. What they say is
+heard of the first alone, and an error of any of them is the error of all.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from data.errors import UserError
+from pipeline.config import Config
+
+LAST_LINES = 5
+
+
+def number() -> int:
+    """Which of the processes this one is, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def count() -> int:
+    """How many processes work on this together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def wait() -> None:
+    """Until all of them have come here."""
+    if count() > 1:
+        import torch.distributed
+
+        torch.distributed.barrier()
+
+
+def spread(work: str, processes: int, config: Config, *words: str) -> None:
+    """Starts `python -m pipeline.worker WORK CONFIG WORDS...` so many times, and waits for the end.
+
+    Raises UserError with what one of them failed with; then the others are stopped.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        told, errors, log = (Path(folder) / name for name in ("config.json", "error.json", "log"))
+        told.write_text(json.dumps(config.dump()), encoding="utf-8")
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command += ["-m", "pipeline.worker", work, str(told), str(errors), *words]
+        threads = str(max((os.cpu_count() or 1) // processes, 1))
+        with log.open("w") as file:
+            done = subprocess.run(command, stderr=file, env={"OMP_NUM_THREADS": threads} | os.environ, check=False)
+        if done.returncode == 0:
+            return
+        if errors.is_file():
+            raise UserError(json.loads(errors.read_text(encoding="utf-8")))
+        last = " ".join(log.read_text(encoding="utf-8", errors="replace").split("\n")[-LAST_LINES:])
+        raise UserError(f"{work}: one of {processes} processes ended with code {done.returncode}: {last.strip()}")
