@@ -26,20 +26,20 @@ from train_speed import processor
 
 from eval.extract import extract_sql, is_complete
 from pipeline.base import fetch_base
-from pipeline.config import load_config
+from pipeline.config import EvaluateSettings, load_config
 from pipeline.generation import generate
 from pipeline.model import encode_prompts, load_adapter, load_model, load_tokenizer, quiet_libraries
 from pipeline.stage import read_jsonl
 
 RESULT = Path(__file__).parent / "results" / "generate_speed.json"
 MOST = 64  # new tokens
-BATCH, OURS = 8, 16
+BATCH, OURS = 8, EvaluateSettings().batch_size
 SETTINGS = ["train.max_steps=24", "train.checkpoints=1"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=48)
+    parser.add_argument("--questions", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()

@@ -142,18 +142,23 @@ def collate(sequences: Sequence[TokenSequence], pad: int) -> dict[str, Any]:
 
 def forward_inputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What a collated batch gives to the model's forward."""
-    import torch
-
     mask = inputs["attention_mask"]
-    inner = getattr(model, "module", model)  # of one that is spread over processes
-    if mask.dim() == 4 and inner.config._attn_implementation == "eager":  # which adds the mask to its scores
-        mask = torch.where(mask, 0.0, torch.finfo(inner.dtype).min).to(inner.dtype)
     return {
         "input_ids": inputs["input_ids"],
         "position_ids": inputs["position_ids"],
-        "attention_mask": mask,
+        "attention_mask": attention_mask(model, mask) if mask.dim() == 4 else mask,
         "use_cache": False,
     }
+
+
+def attention_mask(model: Any, seen: Any) -> Any:
+    """A boolean mask of who sees whom, (batch, 1, queries, keys), as the model's attention takes it."""
+    import torch
+
+    inner = getattr(model, "module", model)  # of one that is spread over processes
+    if inner.config._attn_implementation != "eager":
+        return seen
+    return torch.where(seen, 0.0, torch.finfo(inner.dtype).min).to(inner.dtype)  # it adds the mask to its scores
 
 
 def completion_loss(model: Any, inputs: Mapping[str, Any], count: Any = None) -> tuple[Any, Any]:

@@ -1,19 +1,20 @@
 """Greedy generation, in batches that cost no more than they must; what it writes is what one prompt at a time would get.
 
-Prompts that begin alike share what is computed of their beginning, within a batch and from one batch to the next.
-Rows that have ended leave their batch. Writes nothing.
+Prompts that begin alike share what is computed of their beginning, within a batch and from one batch to the next: the
+prompts of a batch are one sequence for the model, in which each attends to the common beginning and to itself. What
+has ended is fed no more. Writes nothing.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.batches import attention_mask
 from pipeline.model import attention_span, common_prefix, context_window
 
 # Below this length, running a shared prefix by itself costs more than it saves.
 SHORTEST_SHARED_PREFIX = 32
-LEAVING = 0.25  # rows leave when so many of the batch have ended
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,37 @@ def generate(
     fitting = [place for place in range(len(prompts)) if not done[place].too_long]
     order = sorted(fitting, key=lambda place: prompts[place])  # neighbours share what they begin with
     prefix = _Prefix(model)
+    # Layers that slide count tokens, whosever they are.
+    longest = max((len(prompts[place]) for place in order), default=0) + max_new_tokens
+    batch_size = max(min(batch_size, attention_span(model) // longest), 1)
     with torch.inference_mode():
-        for first in range(0, len(order), batch_size):
-            places = order[first : first + batch_size]
+        for places in _batches(prompts, order, batch_size):
             batch = _Batch(model, tokenizer, prefix, [prompts[place] for place in places], max_new_tokens, is_complete)
             for place, generation in zip(places, batch.run(), strict=True):
                 done[place] = generation
             if on_batch:
                 on_batch([(place, done[place]) for place in places])
     return done
+
+
+def _batches(prompts: Sequence[list[int]], order: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The places in batches: of prompts that share most of what they hold, or of any that share less."""
+    batch: list[int] = []
+    for place in order:
+        longer = [prompts[one] for one in (*batch, place)]
+        parts = _shared(longer[:-1]) and not _shared(longer) if len(batch) > 1 else False
+        if len(batch) == size or parts:
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
+
+
+def _shared(prompts: Sequence[list[int]]) -> int:
+    """How many tokens these prompts begin with alike, if that is most of them and worth the while; else 0."""
+    length = len(common_prefix(list(prompts))) if len(prompts) > 1 else 0
+    return length if length >= max(SHORTEST_SHARED_PREFIX, max(map(len, prompts)) / 2) else 0
 
 
 class _Prefix:
@@ -74,30 +97,30 @@ class _Prefix:
         self._ids: list[int] = []
         self._cache: Any = None
 
-    def cache(self, ids: list[int], rows: int) -> Any:
-        """Those of `ids`, for so many rows: only what the last prefix did not hold is computed."""
-        import torch
-
+    def cache(self, ids: list[int]) -> Any:
+        """Those of `ids`, to add to: only what the last prefix did not hold is computed."""
         shared = len(common_prefix([[*ids, -1], [*self._ids, -2]])) if self._cache else 0
         if shared == 0 or not self._cache.is_croppable:
             self._cache, shared = None, 0
         elif shared < len(self._ids):
             self._cache.crop(shared - len(self._ids))
         if shared < len(ids):
-            rest = torch.tensor([ids[shared:]], device=self._model.device)
-            places = torch.arange(shared, len(ids), device=self._model.device)[None]
-            outputs = self._model(
-                input_ids=rest, position_ids=places, past_key_values=self._cache, use_cache=True, logits_to_keep=1
-            )
-            self._cache = outputs.past_key_values
+            self._cache = _forward(self._model, ids[shared:], shared, self._cache).past_key_values
         self._ids = ids
-        own = copy.deepcopy(self._cache)
-        own.batch_repeat_interleave(rows)
-        return own
+        return copy.deepcopy(self._cache)
+
+
+def _forward(model: Any, ids: list[int], start: int = 0, cache: Any = None) -> Any:
+    """The model's outputs for one text, of which `cache` holds the first `start` tokens; logits of the last."""
+    import torch
+
+    places = torch.arange(start, start + len(ids), device=model.device)[None]
+    tokens = torch.tensor([ids], device=model.device)
+    return model(input_ids=tokens, position_ids=places, past_key_values=cache, use_cache=True, logits_to_keep=1)
 
 
 class _Batch:
-    """Some prompts, padded between their common prefix and the rest, and what is written after them."""
+    """Some prompts, and what is written after them."""
 
     def __init__(
         self,
@@ -108,54 +131,66 @@ class _Batch:
         most: int,
         is_complete: Callable[[str], bool] | None,
     ) -> None:
-        import torch
-
         self._model, self._tokenizer, self._is_complete, self._most = model, tokenizer, is_complete, most
-        common = common_prefix(prompts)
-        # Padding in the middle would fill the window of layers that slide.
-        shares = max(map(len, prompts)) + most <= attention_span(model)
-        common = common if shares and len(prompts) > 1 and len(common) >= SHORTEST_SHARED_PREFIX else []
-        rests = [ids[len(common) :] for ids in prompts]
-        width = max(map(len, rests))
-        pad = tokenizer.pad_token_id
-        # The padding is masked, and not counted in positions.
-        self._ids = torch.tensor([[pad] * (width - len(rest)) + rest for rest in rests], device=model.device)
-        mask = [[1] * len(common) + [0] * (width - len(rest)) + [1] * len(rest) for rest in rests]
-        self._mask = torch.tensor(mask, device=model.device)
-        self._cache = prefix.cache(common, len(prompts)) if common else None
+        self._prefix, self._prompts = prefix, prompts
         self._written: list[list[int]] = [[] for _ in prompts]
         self._ended = [False] * len(prompts)
+        self._cache: Any = None
+        # Of each token whose keys the cache holds: whose it is (-1: of all), and its place in its text.
+        self._owners: list[int] = []
+        self._places: list[int] = []
 
     def run(self) -> list[Generation]:
+        chosen = self._read()
+        for number in range(self._most):
+            for row, token in chosen.items():
+                self._written[row].append(token)
+                self._ended[row] = self._has_ended(row, token)
+            going = {row: [token] for row, token in chosen.items() if not self._ended[row]}
+            if not going or number == self._most - 1:
+                break
+            chosen = self._feed(going)
+        return [Generation(self._text(row), len(ids), self._ended[row]) for row, ids in enumerate(self._written)]
+
+    def _read(self) -> dict[int, int]:
+        """The first new token of each prompt: all are read at once behind what they share, else each by itself."""
+        common = self._prompts[0][: _shared(self._prompts)]
+        if common:
+            self._cache = self._prefix.cache(common)
+            self._owners, self._places = [-1] * len(common), list(range(len(common)))
+            return self._feed({row: ids[len(common) :] for row, ids in enumerate(self._prompts)})
+        alone = [_forward(self._model, ids) for ids in self._prompts]
+        self._cache = _joined([outputs.past_key_values for outputs in alone])
+        self._owners = [row for row, ids in enumerate(self._prompts) for _ in ids]
+        self._places = [place for ids in self._prompts for place in range(len(ids))]
+        return {row: int(outputs.logits[0, -1].argmax()) for row, outputs in enumerate(alone)}
+
+    def _feed(self, tokens: dict[int, list[int]]) -> dict[int, int]:
+        """The next token of each row after these, which are added to the cache."""
         import torch
 
-        rows = list(range(len(self._written)))  # of the prompts that are still written to
-        for _ in range(self._most):
-            places = (self._mask.cumsum(-1) - 1).clamp(min=0)[:, -self._ids.shape[1] :]
-            outputs = self._model(
-                input_ids=self._ids,
-                attention_mask=self._mask,
-                position_ids=places,
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            self._cache = outputs.past_key_values
-            chosen = outputs.logits[:, -1].argmax(-1)
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                if not self._ended[row]:
-                    self._written[row].append(token)
-                    self._ended[row] = self._has_ended(row, token)
-            going = [number for number, row in enumerate(rows) if not self._ended[row]]
-            if not going:
-                break
-            self._ids = chosen[:, None]
-            if len(going) <= (1 - LEAVING) * len(rows):
-                keep = torch.tensor(going, device=chosen.device)
-                self._cache.batch_select_indices(keep)
-                self._ids, self._mask, rows = self._ids[keep], self._mask[keep], [rows[number] for number in going]
-            self._mask = torch.cat([self._mask, self._mask.new_ones(len(rows), 1)], dim=-1)
-        return [self._generation(row) for row in range(len(self._written))]
+        before = len(self._owners)
+        for row, ids in tokens.items():
+            start = len(self._prompts[row]) + len(self._written[row]) - len(ids)
+            self._owners += [row] * len(ids)
+            self._places += range(start, start + len(ids))
+        device = self._model.device
+        owners, places = torch.tensor(self._owners, device=device), torch.tensor(self._places, device=device)
+        mask = None
+        if len(self._prompts) > 1:
+            mine = (owners < 0) | (owners == owners[before:, None])
+            mask = attention_mask(self._model, (mine & (places <= places[before:, None]))[None, None])
+        ends = torch.tensor([len(ids) for ids in tokens.values()], device=device).cumsum(0) - 1
+        outputs = self._model(
+            input_ids=torch.tensor([[token for ids in tokens.values() for token in ids]], device=device),
+            position_ids=places[None, before:],
+            attention_mask=mask,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=ends,
+        )
+        self._cache = outputs.past_key_values
+        return dict(zip(tokens, outputs.logits[0].argmax(-1).tolist(), strict=True))
 
     def _has_ended(self, row: int, token: int) -> bool:
         if token == self._tokenizer.eos_token_id:
@@ -166,5 +201,14 @@ class _Batch:
         text: str = self._tokenizer.decode(self._written[row], skip_special_tokens=True)
         return text
 
-    def _generation(self, row: int) -> Generation:
-        return Generation(self._text(row), len(self._written[row]), self._ended[row])
+
+def _joined(caches: Sequence[Any]) -> Any:
+    """One cache of texts that stand one after the other."""
+    import torch
+
+    first, *others = caches
+    for number, layer in enumerate(first.layers) if others else ():
+        layers = [layer, *(cache.layers[number] for cache in others)]
+        layer.keys = torch.cat([one.keys for one in layers], dim=-2)
+        layer.values = torch.cat([one.values for one in layers], dim=-2)
+    return first

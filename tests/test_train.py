@@ -63,7 +63,7 @@ def test_packing_is_refused_where_the_model_would_not_see_the_start_of_a_sequenc
     plan = Plan([[0, 1, 2]], 1, 1, 1)
     check_packing(EXAMPLES, plan, 35)
     check_packing(EXAMPLES, Plan([[0], [1], [2]], 1, 3, 3), 10)
-    with pytest.raises(UserError, match="layers of this model see 34 tokens back, and .* need 35; set train.packing=1"):
+    with pytest.raises(UserError, match=r"see 34 tokens back, and .* need 35; set train.packing=1"):
         check_packing(EXAMPLES, plan, 34)
 
 
