@@ -60,7 +60,7 @@ def generate(
     longest = max((len(prompts[place]) for place in order), default=0) + max_new_tokens
     batch_size = max(min(batch_size, attention_span(model) // longest), 1)
     with torch.inference_mode():
-        for places in _batches(prompts, order, batch_size):
+        for places in batches_of(prompts, order, batch_size):
             batch = _Batch(model, tokenizer, prefix, [prompts[place] for place in places], max_new_tokens, is_complete)
             for place, generation in zip(places, batch.run(), strict=True):
                 done[place] = generation
@@ -69,15 +69,17 @@ def generate(
     return done
 
 
-def _batches(prompts: Sequence[list[int]], order: Sequence[int], size: int) -> Iterator[list[int]]:
+def batches_of(prompts: Sequence[list[int]], order: Sequence[int], size: int) -> Iterator[list[int]]:
     """The places in batches: of prompts that share most of what they hold, or of any that share less."""
     batch: list[int] = []
     for place in order:
-        longer = [prompts[one] for one in (*batch, place)]
-        parts = _shared(longer[:-1]) and not _shared(longer) if len(batch) > 1 else False
-        if len(batch) == size or parts:
+        *before, _ = longer = [prompts[one] for one in (*batch, place)]
+        if len(batch) == size or (_shared(before) and not _shared(longer)):
             yield batch
             batch = []
+        elif len(batch) > 1 and _shared(longer[-2:]) and not _shared(before):  # those that share begin
+            yield batch[:-1]
+            batch = batch[-1:]
         batch.append(place)
     if batch:
         yield batch
@@ -85,7 +87,9 @@ def _batches(prompts: Sequence[list[int]], order: Sequence[int], size: int) -> I
 
 def _shared(prompts: Sequence[list[int]]) -> int:
     """How many tokens these prompts begin with alike, if that is most of them and worth the while; else 0."""
-    length = len(common_prefix(list(prompts))) if len(prompts) > 1 else 0
+    if len(prompts) < 2:
+        return 0
+    length = len(common_prefix(list(prompts)))
     return length if length >= max(SHORTEST_SHARED_PREFIX, max(map(len, prompts)) / 2) else 0
 
 

@@ -25,13 +25,15 @@ def main(work: str, config: str, errors: str, *words: str) -> int:
         import torch
 
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    PartialState(cpu=not on_gpu)
+    together = PartialState(cpu=not on_gpu)
     try:
         read = Config.model_validate_json(Path(config).read_text(encoding="utf-8"))
         if work == "train":
             from pipeline.train import fit
 
             fit(read, Path(words[0]), Path(words[1]) if words[1:] else None)
+        together.wait_for_everyone()  # one that leaves early takes the others with it
+        together.destroy_process_group()
     except UserError as error:
         Path(errors).write_text(json.dumps(str(error)), encoding="utf-8")
         return error.exit_code

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.generation import generate
+from pipeline.generation import batches_of, generate
 from pipeline.model import common_prefix, encode_prompts, load_model, load_tokenizer, wrap_prompt
 
 QUESTIONS = [
@@ -74,6 +74,16 @@ def test_it_writes_what_the_library_writes_with_rows_that_end_early(
     assert [one.tokens for one in written] == list(map(len, expected))
     assert [one.text for one in written] == [tokenizer.decode(ids, skip_special_tokens=True) for ids in expected]
     assert kind == "Gemma2" or len({one.tokens for one in written}) > 2, "rows end at different steps"
+
+
+def test_a_batch_holds_prompts_that_share_most_or_any_that_do_not() -> None:
+    one, other = list(range(40)), list(range(100, 150))
+    prompts = [[*one, 1], [*other, 1], [*other, 2], [*other, 3], [*one, 200, 2], [7], [8, 9], [6, 1]]
+    order = [0, 4, 1, 2, 3, 5, 6, 7]
+    assert list(batches_of(prompts, order, 4)) == [[0, 4], [1, 2, 3], [5, 6, 7]]
+    assert list(batches_of(prompts, order, 2)) == [[0, 4], [1, 2], [3, 5], [6, 7]]
+    assert list(batches_of(prompts, [5, 6, 0, 4, 1], 4)) == [[5, 6], [0, 4], [1]]
+    assert list(batches_of(prompts, [], 4)) == []
 
 
 def test_a_text_that_is_complete_is_not_written_on(tiny_model: Path) -> None:
