@@ -29,7 +29,7 @@ from eval.query import Names
 from eval.reading import hardness
 from eval.sensible import refusals
 from eval.spider_sql import parse
-from pipeline import model
+from pipeline import generation
 from pipeline.generation import Generation
 from pipeline.reword import clean, holds
 from pipeline.synth import LEVELS, parse_mix, synth
@@ -386,7 +386,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], str]
             asked = [re.findall(r"Question: (.*)\nIn other words:", text)[-1] for text in texts]
             return [Generation(answer(question), 9, ended=True) for question in asked]
 
-        monkeypatch.setattr(model, "generate", generate)
+        monkeypatch.setattr(generation, "generate", generate)
 
     return put
 
