@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from data.imports.dialects import Dialect, transpile_query, transpile_statement
+from data.imports.dialects import Dialect, transpile_query
+from data.imports.dumps import Dump
 
 # Declared and spelled as copies of servers are.
 SHOP = """
@@ -291,6 +292,5 @@ def test_texts_of_mysql_are_noted_where_the_database_tells_letter_case_apart(sho
 
 def test_what_an_insert_holds_stays_as_it_is_spelled() -> None:
     statement = "INSERT INTO t VALUES ('{a,b}'::text[], '1 day'::interval, '2020-01-01 10:00+02'::timestamptz)"
-    assert (
-        transpile_statement(statement, "postgres") == "INSERT INTO t VALUES ('{a,b}', '1 day', '2020-01-01 10:00+02')"
-    )
+    translated = Dump("postgres").translated(statement)
+    assert translated == "INSERT INTO t VALUES ('{a,b}', '1 day', '2020-01-01 10:00+02')"

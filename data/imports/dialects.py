@@ -73,12 +73,6 @@ def transpile_query(
     return Transpiled("", reason) if reason else Transpiled(made, notes=notes)
 
 
-def transpile_statement(statement: str, dialect: Dialect) -> str:
-    """Any other statement, an INSERT mostly. Raises one of REFUSED where that cannot be done."""
-    tree, _ = rewritten(parse_statement(statement, dialect), dialect)
-    return tree.sql("sqlite", unsupported_level=ErrorLevel.RAISE)
-
-
 def parse_statement(statement: str, dialect: Dialect) -> exp.Expr:
     """The tree of a statement. Raises one of REFUSED."""
     if len(statement) > MAX_CHARACTERS:
