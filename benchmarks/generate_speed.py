@@ -26,9 +26,10 @@ from train_speed import processor
 
 from eval.extract import extract_sql, is_complete
 from pipeline.base import fetch_base
-from pipeline.config import EvaluateSettings, load_config
+from pipeline.config import load_config
 from pipeline.generation import generate
 from pipeline.model import encode_prompts, load_adapter, load_model, load_tokenizer, quiet_libraries
+from pipeline.settings import EvaluateSettings
 from pipeline.stage import read_jsonl
 
 RESULT = Path(__file__).parent / "results" / "generate_speed.json"

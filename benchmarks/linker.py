@@ -30,8 +30,8 @@ import numpy as np
 from data.schema import Schema
 from data.spider import Question, Schemas, database_path, read_split
 from pipeline.base import fetch_base
-from pipeline.config import ModelSettings
 from pipeline.model import encode_prompts, load_tokenizer, quiet_libraries, wrap_prompt
+from pipeline.settings import ModelSettings
 from prompts.clues import COLUMN_CLUES, TABLE_CLUES
 from prompts.context import used_columns
 from prompts.link import Linker, Model, Trees

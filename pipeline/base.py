@@ -19,8 +19,8 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.fetch import has_weights
-from pipeline.config import ModelSettings
 from pipeline.console import say
+from pipeline.settings import ModelSettings
 from pipeline.stage import cache_folder
 
 EMBEDDED = "smollm2-135m-instruct"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.errors import UserError
-from pipeline.config import TrainSettings
 from pipeline.model import common_prefix
+from pipeline.settings import TrainSettings
 
 IGNORED = -100
 # Batches of like length are cut from this many batches' worth of sequences.

@@ -18,8 +18,9 @@ from data.errors import UserError
 from data.examples import Example
 from data.meanings import describe_columns
 from data.schema import Schema
-from pipeline.config import Config, PromptSettings, explain
+from pipeline.config import Config, explain
 from pipeline.console import say
+from pipeline.settings import PromptSettings
 from pipeline.stage import cache_folder, read_json, read_jsonl, write_json
 from prompts.compose import Composer, Database
 from prompts.describe import describe

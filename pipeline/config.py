@@ -6,198 +6,27 @@ Reads shipped recipes by name or a YAML file by path; every stage gets its own s
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError
 
 from data.errors import UsageError
-from eval.sandbox import Limits
-from prompts.compose import View
-from prompts.context import ContextKind
-from prompts.describe import ForeignKeys
-from prompts.render import ORDERS, Order, Preset
-from prompts.select import Choice
-from prompts.values import SAMPLED
+from pipeline.settings import (
+    CacheSettings,
+    DataSettings,
+    EvaluateSettings,
+    ExportSettings,
+    ModelSettings,
+    PromptSettings,
+    SandboxSettings,
+    SelectionSettings,
+    Settings,
+    TrainSettings,
+)
 
 PUBLISHED = ("sample", "spider")  # what `download` knows; all else was imported
 RECIPES = files("pipeline") / "recipes"
-
-
-class Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DataSettings(Settings):
-    """Where examples and databases come from."""
-
-    source: str = Field(
-        "sample", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="sample, spider, or the name of an import"
-    )
-    folder: Path = Path("data/raw")
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="the archive must have this digest")
-    limit: PositiveInt | None = Field(None, description="a random draw of this many questions of each split")
-    synthetic: tuple[Path, ...] = Field((), description="files of `loraql synth`, as training data besides")
-
-    @field_validator("synthetic", mode="before")
-    @classmethod
-    def _one_or_more(cls, given: Any) -> Any:
-        return (given,) if isinstance(given, str | Path) else given
-
-    @property
-    def root(self) -> Path:
-        """The folder of this data set."""
-        return self.folder / self.source
-
-
-class SelectionSettings(Settings):
-    """How the best checkpoint is chosen."""
-
-    databases: NonNegativeInt | tuple[str, ...] = Field(
-        20,
-        description="training databases held out for choosing checkpoints: how many (a seeded draw), or which; "
-        "0 where the data set has a select split of its own",
-    )
-    on: Literal["select", "dev"] = "select"
-
-
-class PromptSettings(Settings):
-    """What a prompt says and shows."""
-
-    preset: Preset = "corrected"
-    order: Order | None = Field(None, description="the preset's own if not given")
-    foreign_keys: ForeignKeys = "both"
-    context: ContextKind = Field("mixed", description="what training prompts show; all others do as linking says")
-    linking: bool = Field(False, description="show what the question seems to be about, not the whole schema")
-    top_columns: PositiveInt | None = Field(None, description="linked columns at most, besides those that join")
-    samples: NonNegativeInt = Field(0, le=SAMPLED, description="frequent values shown of each text column")
-    matches: bool = Field(False, description="show the database's values that the question mentions")
-    meanings: bool = Field(True, description="show what columns mean, where the data set says it")
-    shuffle: bool = Field(False, description="tables and columns of training prompts in random order")
-    shots: NonNegativeInt = 0
-    choice: Choice = "keyword"
-    embedder: str | None = Field(
-        None, description="a sentence-transformers model; choice=vector has one of its own, skeleton does without"
-    )
-    same_database: bool = Field(False, description="may examples come from the database asked about?")
-    max_length: PositiveInt = Field(
-        1024, description="tokens of a prompt, in training with its completion; longer ones are shortened"
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.order and self.order not in ORDERS[self.preset]:
-            raise ValueError(f"prompt.order: the preset {self.preset!r} has only {' and '.join(ORDERS[self.preset])}")
-        if self.context == "linked" and not self.linking:
-            raise ValueError("prompt.context: linked wants prompt.linking=true, or scoring would show full schemas")
-        if self.top_columns and not self.linking:
-            raise ValueError("prompt.top_columns: wants prompt.linking=true")
-        if self.embedder and self.choice not in ("vector", "skeleton"):
-            raise ValueError(f"prompt.embedder: prompt.choice={self.choice} does not use one")
-        return self
-
-    @property
-    def view(self) -> View:
-        return View(self.linking, self.top_columns, self.samples, self.matches)
-
-
-class ModelSettings(Settings):
-    """The base model: the embedded one, a Hugging Face id, or a local folder."""
-
-    base: str = "smollm2-135m-instruct"
-    revision: str | None = Field(None, description="commit, branch or tag of a Hugging Face id")
-
-
-class LoraSettings(Settings):
-    rank: PositiveInt = 16
-    alpha: PositiveInt = 32
-    dropout: float = Field(0.05, ge=0, lt=1)
-    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
-
-
-class TrainSettings(Settings):
-    quantization: Literal["nf4", "int8", "none"] = "nf4"
-    compute: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: fp32 on a CPU, bf16 on a GPU that has it"
-    )
-    lora: LoraSettings = LoraSettings()
-    freeze_layers: NonNegativeInt = Field(0, description="the first n decoder layers get no adapter")
-    learning_rate: PositiveFloat = 2e-4
-    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: PositiveFloat = 1.0
-    epochs: PositiveFloat = 3.0
-    max_steps: PositiveInt | None = Field(None, description="stop here, whatever epochs says")
-    batch_size: PositiveInt = Field(8, description="examples")
-    accumulation: PositiveInt = 1
-    packing: PositiveInt = Field(
-        1, description="questions of one context that share a sequence; wants prompt.order=schema-first"
-    )
-    checkpoints: PositiveInt = Field(3, description="how many, evenly spaced, the last at the end")
-    gradient_checkpointing: bool = Field(False, description="costs a third of the time where memory is short")
-    processes: PositiveInt = Field(1, description="that share the batch: a GPU each, or the cores")
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.batch_size % self.packing:
-            raise ValueError(
-                f"train.packing: {self.packing} does not divide train.batch_size, which is {self.batch_size}"
-            )
-        if self.batch_size // self.packing % self.processes:
-            raise ValueError(
-                f"train.processes: {self.processes} do not share the {self.batch_size // self.packing} sequences of a "
-                "batch evenly; change train.batch_size or train.packing"
-            )
-        return self
-
-    @property
-    def sequences_at_once(self) -> int:
-        """In one process."""
-        return self.batch_size // self.packing // self.processes
-
-
-class CacheSettings(Settings):
-    """What frozen layers make of the training examples, kept for later epochs and runs."""
-
-    max_gb: float = Field(20.0, ge=0, description="0: frozen layers run each time")
-    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: as the model computes")
-
-
-class EvaluateSettings(Settings):
-    """Greedy decoding and what it is scored on; the base is loaded in full precision, as exported."""
-
-    batch_size: PositiveInt = 16
-    max_new_tokens: PositiveInt = 128
-
-
-class SandboxSettings(Settings):
-    """What one query may use."""
-
-    seconds: PositiveFloat = 5.0
-    memory_mb: PositiveInt = 512
-    rows: PositiveInt = 100_000
-    workers: PositiveInt | None = Field(None, description="one for each core if not given")
-
-    @property
-    def limits(self) -> Limits:
-        return Limits(seconds=self.seconds, cpu_seconds=self.seconds, memory_mb=self.memory_mb, rows=self.rows)
-
-
-class ExportSettings(Settings):
-    questions: PositiveInt = Field(16, description="questions that the merged and the unmerged model both answer")
-    max_drift: NonNegativeInt = Field(1, description="how many of the answers may differ")
 
 
 class Config(Settings):

@@ -21,11 +21,12 @@ from data.spider import DATABASE_FOLDERS
 from pipeline.base import EMBEDDED
 from pipeline.checkup.check import check_up, show
 from pipeline.checkup.facts import Checkup, Finding, Item
-from pipeline.config import PUBLISHED, Config, DataSettings
+from pipeline.config import PUBLISHED, Config
 from pipeline.console import say, table
 from pipeline.import_pairs import LeftOut, by_reason, usable_pairs
 from pipeline.import_recipe import write_recipe
 from pipeline.import_sources import Laid, Source, lay_out, read_source, write_all_meanings
+from pipeline.settings import DataSettings
 from pipeline.splits import DEV, SHARES, TEST, Division, split_pairs
 from pipeline.stage import MANIFEST, Stage, read_json, run_stage, write_json
 

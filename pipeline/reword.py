@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from data.errors import UserError
 from pipeline.base import fetch_base
-from pipeline.config import ModelSettings
 from pipeline.console import progress
+from pipeline.settings import ModelSettings
 
 MAX_NEW_TOKENS = 96
 BATCH_SIZE = 16

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.base import base_identity, fetch_base
 from pipeline.batches import Encoded, Plan, check_packing, make_sequence, plan_steps
-from pipeline.config import Config, TrainSettings
+from pipeline.config import Config
 from pipeline.console import say, table
 from pipeline.frozen import cached_states
 from pipeline.lora import adapted_model, count_parameters
@@ -29,6 +29,7 @@ from pipeline.model import (
     quiet_libraries,
 )
 from pipeline.processes import spread
+from pipeline.settings import TrainSettings
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
 from pipeline.trainer import Steps, make_trainer, watch_steps
 

@@ -14,10 +14,11 @@ from typing import Any
 from data.errors import UserError
 from pipeline import processes
 from pipeline.batches import Encoded, Plan, collate, completion_loss, make_sequence
-from pipeline.config import Config, TrainSettings
+from pipeline.config import Config
 from pipeline.console import progress
 from pipeline.frozen import Frozen
 from pipeline.model import pick_device, pick_dtype
+from pipeline.settings import TrainSettings
 from pipeline.states import States
 
 

@@ -13,7 +13,8 @@ from conftest import small_spider
 from test_cli import COMMANDS
 
 from pipeline import base
-from pipeline.config import Config, Settings
+from pipeline.config import Config
+from pipeline.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

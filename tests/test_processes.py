@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import TrainSettings
+from pipeline.settings import TrainSettings
 
 SHARED = ["train.batch_size=8", "train.packing=2", "train.accumulation=2", "train.lora.dropout=0", "data.limit=48"]
 

@@ -13,8 +13,8 @@ import pytest
 
 from data.errors import UserError
 from pipeline.batches import IGNORED, Encoded, Plan, check_packing, collate, completion_loss, make_sequence, plan_steps
-from pipeline.config import TrainSettings
 from pipeline.model import encode_completions, encode_prompts, load_model, load_tokenizer
+from pipeline.settings import TrainSettings
 
 PREFIX = list(range(10, 30))
 EXAMPLES = [

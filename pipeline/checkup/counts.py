@@ -14,8 +14,8 @@ from eval.query import Names
 from eval.reading import hardness
 from pipeline.base import fetch_base
 from pipeline.checkup.facts import Coverage, Item, Lengths
-from pipeline.config import ModelSettings
 from pipeline.model import encode_completions, encode_prompts, load_tokenizer, quiet_libraries, wrap_prompt
+from pipeline.settings import ModelSettings
 from prompts.context import used_columns
 from prompts.render import preset_style
 
