@@ -101,7 +101,7 @@ def _answers(config: Config, model: Any, tokenizer: Any, prompts: Sequence[str],
             max_new_tokens=settings.max_new_tokens,
             batch_size=settings.batch_size,
             is_complete=is_complete,
-            on_batch=lambda batch: advance(len(batch)),
+            on_done=lambda *_: advance(),
         )
     return [answer.text for answer in answers]
 

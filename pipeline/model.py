@@ -111,8 +111,15 @@ def context_window(model: Any) -> int:
 
 
 def attention_span(model: Any) -> int:
-    """How many tokens back every layer of the model attends: less than its window where some layers slide."""
-    return int(getattr(model.config.get_text_config(), "sliding_window", None) or 1 << 30)
+    """How many tokens back every layer of the model attends: less than its window where some layers slide.
+
+    0 where some layers do not attend to tokens at all (state space, linear attention), so that texts cannot share any.
+    """
+    config = model.config.get_text_config()
+    if set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention", "chunked_attention"}:
+        return 0
+    spans = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min((int(span) for span in spans if span), default=1 << 30)
 
 
 def wrap_prompt(tokenizer: Any, text: str) -> str:

@@ -69,7 +69,7 @@ def reword_all(questions: Sequence[tuple[str, Sequence[str]]], model: str) -> li
             prompts,
             max_new_tokens=MAX_NEW_TOKENS,
             batch_size=BATCH_SIZE,
-            on_batch=lambda batch: advance(len(batch)),
+            on_done=lambda *_: advance(),
         )
     texts = [clean(one.text) if one.ended else "" for one in written]
     return [

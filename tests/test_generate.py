@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.generation import batches_of, generate
+from pipeline.generation import generate, groups_of
 from pipeline.model import common_prefix, encode_prompts, load_model, load_tokenizer, wrap_prompt
 
 QUESTIONS = [
@@ -76,14 +76,14 @@ def test_it_writes_what_the_library_writes_with_rows_that_end_early(
     assert kind == "Gemma2" or len({one.tokens for one in written}) > 2, "rows end at different steps"
 
 
-def test_a_batch_holds_prompts_that_share_most_or_any_that_do_not() -> None:
+def test_prompts_that_share_most_of_what_they_hold_are_a_group() -> None:
     one, other = list(range(40)), list(range(100, 150))
     prompts = [[*one, 1], [*other, 1], [*other, 2], [*other, 3], [*one, 200, 2], [7], [8, 9], [6, 1]]
-    order = [0, 4, 1, 2, 3, 5, 6, 7]
-    assert list(batches_of(prompts, order, 4)) == [[0, 4], [1, 2, 3], [5, 6, 7]]
-    assert list(batches_of(prompts, order, 2)) == [[0, 4], [1, 2], [3, 5], [6, 7]]
-    assert list(batches_of(prompts, [5, 6, 0, 4, 1], 4)) == [[5, 6], [0, 4], [1]]
-    assert list(batches_of(prompts, [], 4)) == []
+    found = [(group.places, len(group.shared)) for group in groups_of(prompts, range(len(prompts)))]
+    assert found == [((0, 4), 40), ((7,), 0), ((5,), 0), ((6,), 0), ((1, 2, 3), 50)]
+    assert [group.places for group in groups_of(prompts, [4, 2, 6])] == [(4,), (6,), (2,)]
+    assert [len(group.shared) for group in groups_of([one, one], [0, 1])] == [39], "each has a token of its own"
+    assert list(groups_of(prompts, [])) == []
 
 
 def test_a_text_that_is_complete_is_not_written_on(tiny_model: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_prompt_beyond_the_window_is_not_asked_and_not_cut(tiny_model: Path) -
         [[5] * 4090, [5, 6, 7]],
         max_new_tokens=12,
         batch_size=2,
-        on_batch=lambda batch: seen.extend(place for place, _ in batch),
+        on_done=lambda place, _: seen.append(place),
     )
     assert [generation.too_long for generation in written] == [True, False]
     assert written[0].text == ""

@@ -1,0 +1,182 @@
+"""The keys and values of rows that are written to together, as one sequence for the model.
+
+Each row attends to what its group of prompts begins with, which is held once, and to itself. Writes nothing.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.batches import attention_mask
+from pipeline.lora import decoder_stack
+from pipeline.model import attention_span, common_prefix
+
+
+@dataclass(frozen=True)
+class Group:
+    """Prompts that begin alike, by their places; what they share is empty where that is not worth the while."""
+
+    places: tuple[int, ...]
+    shared: tuple[int, ...]
+
+
+@dataclass
+class Row:
+    """A prompt that is being written to."""
+
+    place: int
+    prompt: list[int]
+    group: Group
+    written: list[int] = field(default_factory=list)
+
+
+class Pack:
+    """What the rows attend to. Of each token in it: whose it is, a row's or a group's number, and its place in its text."""
+
+    def __init__(self, model: Any, most: int) -> None:
+        """`most`: how many tokens are written to a row."""
+        import torch
+
+        self._model, self._most = model, most
+        self._prefix = _Prefix(model)
+        self._span = attention_span(model)
+        self._room = min(self._span, _tokens_that_pay(model))
+        self._owners = self._places = torch.empty(0, dtype=torch.long, device=model.device)
+        self._cache: Any = None
+
+    def fits(self, rows: Sequence[Row]) -> bool:
+        """Whether there is room for all that these may come to hold."""
+        return self._needed(rows) <= self._room
+
+    def read(self, rows: Sequence[Row], beside: Sequence[Row]) -> Any:
+        """Takes in the prompts of rows of one group, beside rows that go on; logits of their first new tokens, (rows, vocabulary)."""
+        import torch
+
+        self._keep(beside)
+        group = rows[0].group
+        in_sight = self._needed(rows) <= self._span
+        shared = list(group.shared) if in_sight else []
+        # A row that the model does not see to its start is by itself, and has a cache that lets go of what is past.
+        cache = self._prefix.cache(shared) if in_sight else None
+        before = self._tensor([_number(group)] * len(shared)), self._tensor(range(len(shared)))
+        cache, owners, places, logits = self._run(rows, [row.prompt[len(shared) :] for row in rows], cache, *before)
+        start = len(shared) if (self._owners == _number(group)).any() else 0
+        if self._cache is None:
+            self._cache = cache
+        else:
+            for layer, more in zip(self._cache.layers, cache.layers, strict=True):
+                layer.keys = torch.cat([layer.keys, more.keys[..., start:, :]], dim=-2)
+                layer.values = torch.cat([layer.values, more.values[..., start:, :]], dim=-2)
+        self._owners = torch.cat([self._owners, owners[start:]])
+        self._places = torch.cat([self._places, places[start:]])
+        return logits
+
+    def step(self, rows: Sequence[Row]) -> Any:
+        """Takes in what was written last to each row; logits of the next tokens, (rows, vocabulary)."""
+        self._keep(rows)
+        last = [row.written[-1:] for row in rows]
+        self._cache, self._owners, self._places, logits = self._run(rows, last, self._cache, self._owners, self._places)
+        return logits
+
+    def _keep(self, rows: Sequence[Row]) -> None:
+        """Drops what none of these attends to."""
+        import torch
+
+        wanted = [row.place for row in rows] + [_number(row.group) for row in rows]
+        live = torch.isin(self._owners, self._tensor(wanted))
+        if live.all():
+            return
+        kept = live.nonzero().squeeze(1)
+        self._owners, self._places = self._owners[kept], self._places[kept]
+        for layer in self._cache.layers:
+            layer.keys, layer.values = layer.keys.index_select(-2, kept), layer.values.index_select(-2, kept)
+        if not rows:
+            self._cache = None
+
+    def _run(
+        self, rows: Sequence[Row], tokens: Sequence[Sequence[int]], cache: Any, owners: Any, places: Any
+    ) -> tuple[Any, Any, Any, Any]:
+        """Runs the model on these tokens of each row behind a cache: the cache, owners and places after it, and logits."""
+        import torch
+
+        mine = self._tensor([row.place for row, ids in zip(rows, tokens, strict=True) for _ in ids])
+        groups = self._tensor([_number(row.group) for row, ids in zip(rows, tokens, strict=True) for _ in ids])
+        new = [
+            place
+            for row, ids in zip(rows, tokens, strict=True)
+            for place in range(len(row.prompt) + len(row.written) - len(ids), len(row.prompt) + len(row.written))
+        ]
+        asked = self._tensor(new)
+        owners, places = torch.cat([owners, mine]), torch.cat([places, asked])
+        mask = None
+        if len(rows) > 1:
+            seen = (owners == mine[:, None]) | (owners == groups[:, None])
+            mask = attention_mask(self._model, (seen & (places <= asked[:, None]))[None, None])
+        outputs = self._model(
+            input_ids=self._tensor([token for ids in tokens for token in ids])[None],
+            position_ids=asked[None],
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=self._tensor([len(ids) for ids in tokens]).cumsum(0) - 1,
+        )
+        return outputs.past_key_values, owners, places, outputs.logits[0]
+
+    def _needed(self, rows: Sequence[Row]) -> int:
+        shared = {_number(row.group): len(row.group.shared) for row in rows}
+        return sum(shared.values()) + sum(len(row.prompt) - len(row.group.shared) + self._most for row in rows)
+
+    def _tensor(self, numbers: Sequence[int]) -> Any:
+        import torch
+
+        return torch.tensor(numbers, dtype=torch.long, device=self._model.device)
+
+
+def _number(group: Group) -> int:
+    """Below 0, where no row's is."""
+    return -1 - group.places[0]
+
+
+def _tokens_that_pay(model: Any) -> int:
+    """With more tokens in one sequence, what attention spends on tokens of other rows is more than all else.
+
+    For each row a layer spends two operations a weight, and four a token and unit of its width.
+    """
+    _, layers = decoder_stack(model)
+    weights: int = sum(parameter.numel() for parameter in layers[0].parameters())
+    return weights // (2 * int(model.config.get_text_config().hidden_size))
+
+
+class _Prefix:
+    """Keys and values of what was asked for last."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._ids: list[int] = []
+        self._cache: Any = None
+
+    def cache(self, ids: list[int]) -> Any:
+        """Those of `ids`, to add to: only what the last prefix did not hold is computed."""
+        import torch
+        from transformers import DynamicCache
+
+        if not ids:
+            return DynamicCache()
+        shared = len(common_prefix([[*ids, -1], [*self._ids, -2]]))
+        if shared == 0:
+            self._cache = DynamicCache()
+        elif shared < len(self._ids):
+            self._cache.crop(shared - len(self._ids))
+        if shared < len(ids):
+            device = self._model.device
+            outputs = self._model(
+                input_ids=torch.tensor([ids[shared:]], device=device),
+                position_ids=torch.arange(shared, len(ids), device=device)[None],
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            self._cache = outputs.past_key_values
+        self._ids = ids
+        return copy.deepcopy(self._cache)
