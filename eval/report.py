@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,29 @@ class Run:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """How the checkpoint was chosen: model -> split -> scores with their "seconds"; the base is "base"."""
+    """How the checkpoint was chosen: model -> split -> scores with their "seconds"; the base is "base".
+
+    A name with a plus is a checkpoint asked in another way. `dropped`: how many questions were asked of those that a
+    race dropped.
+    """
 
     scores: Mapping[str, Mapping[str, Scores]]
     chosen: str
     on: str
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def label(self, name: str) -> str:
+        """A model as people are told of it."""
+        if name == "base":
+            return "base model"
+        if name in self.dropped:
+            return f"{name} (dropped after {self.dropped[name]} questions)"
+        checkpoint, _, way = name.partition("+")
+        kind, count = way.rstrip("0123456789"), way.lstrip("abcdefghijklmnopqrstuvwxyz")
+        told = {"vote": f", vote of {count}", "retry": f", {count} more tr{'y' if count == '1' else 'ies'}"}.get(
+            kind, ""
+        )
+        return checkpoint + told + (" (chosen)" if name == self.chosen else "")
 
 
 def write_report(
@@ -275,7 +293,7 @@ def _checkpoint_chart(checkpoints: Checkpoints) -> str:
     asked = {
         (0 if model == "base" else int(model.split("-")[1])): splits[checkpoints.on]["intervals"]["ex"]
         for model, splits in checkpoints.scores.items()
-        if checkpoints.on in splits
+        if checkpoints.on in splits and "+" not in model
     }
     chosen = 0 if checkpoints.chosen == "base" else int(checkpoints.chosen.split("-")[1])
     return step_chart(asked, chosen, f"EX on {checkpoints.on}")

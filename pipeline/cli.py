@@ -130,7 +130,7 @@ def train(
     _run_stage("train", recipe, [*(overrides or []), *shared], force, quick, seed, resume)
 
 
-@app.command(epilog=example("loraql evaluate sample\n  loraql evaluate sample evaluate.batch_size=32"))
+@app.command(epilog=example("loraql evaluate sample\n  loraql evaluate sample generate.vote=5 generate.retry=1"))
 def evaluate(
     recipe: Recipe,
     overrides: Overrides = None,
@@ -138,9 +138,13 @@ def evaluate(
     quick: Quick = False,
     seed: Seed = None,
     resume: Resume = True,
+    processes: Annotated[
+        int | None, typer.Option("--num-processes", min=1, help="the same as generate.processes=N")
+    ] = None,
 ) -> None:
     """Execute the SQL of the base and every checkpoint, choose the best, write the report."""
-    config = _run_stage("evaluate", recipe, overrides, force, quick, seed, resume)
+    shared = [f"generate.processes={processes}"] if processes else []
+    config = _run_stage("evaluate", recipe, [*(overrides or []), *shared], force, quick, seed, resume)
     from pipeline.console import say
     from pipeline.evaluate import show_scores
 

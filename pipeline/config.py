@@ -17,6 +17,7 @@ from pipeline.settings import (
     DataSettings,
     EvaluateSettings,
     ExportSettings,
+    GenerateSettings,
     ModelSettings,
     PromptSettings,
     SandboxSettings,
@@ -40,6 +41,7 @@ class Config(Settings):
     train: TrainSettings = TrainSettings()
     cache: CacheSettings = CacheSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    generate: GenerateSettings = GenerateSettings()
     sandbox: SandboxSettings = SandboxSettings()
     export: ExportSettings = ExportSettings()
 

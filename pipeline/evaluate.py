@@ -6,29 +6,27 @@ base and chosen answer `dev`. Where the data set has test suites (`loraql suite`
 `report.html`. What is already answered in a half-done folder is not asked again.
 """
 
-import json
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.digest import digest_file
 from data.errors import UserError
-from data.spider import database_file, database_path, find_tables, suite_files
-from eval.comparison import common, compare, judgement
-from eval.extract import extract_sql, is_complete
-from eval.manifest import metric_manifest
+from eval.comparison import Record, common, compare, judgement
+from eval.execution import GOLD_FAILED
 from eval.pool import Sandbox
-from eval.query import KnownNames
+from eval.race import still_in
 from eval.report import Checkpoints, Run, write_report
-from eval.score import PROMPT_TOO_LONG, Case, Judge, Verdict
-from eval.summary import METRICS, summarize
+from eval.summary import METRICS
+from pipeline import processes
+from pipeline.asking import Asking, Line
 from pipeline.base import base_identity, fetch_base
 from pipeline.config import Config
-from pipeline.console import progress, say, table
-from pipeline.generation import Generation, generate
-from pipeline.model import encode_prompts, load_adapter, load_model, load_tokenizer, pick_dtype
+from pipeline.console import say, table
+from pipeline.engine import start_engine
+from pipeline.model import load_tokenizer, pick_dtype
+from pipeline.scorer import SUITE, Scorer
 from pipeline.stage import (
     BASE_MODEL,
     Stage,
@@ -40,7 +38,7 @@ from pipeline.stage import (
 )
 
 BASE = "base"
-SUITE = "suite"  # beside the databases, where `loraql suite` writes
+HEATS = 5  # of a race
 
 
 def _inputs(config: Config) -> dict[str, str]:
@@ -58,11 +56,12 @@ def _inputs(config: Config) -> dict[str, str]:
 
 EVALUATE = Stage(
     name="evaluate",
-    version=3,
+    version=4,
     folder=lambda config: config.run / "evaluate",
     settings=lambda config: {
         "evaluate": config.evaluate.model_dump(mode="json"),
-        "selection": {"on": config.selection.on},
+        "generate": config.generate.model_dump(mode="json", exclude={"processes"}),
+        "selection": {"on": config.selection.on, "race": config.selection.race},
         "sandbox": config.sandbox.model_dump(mode="json", exclude={"workers"}),
         "train": {"compute": config.train.compute},
     },
@@ -72,38 +71,57 @@ EVALUATE = Stage(
 
 
 def evaluate(config: Config, folder: Path) -> None:
-    """Scores the base and the checkpoints, chooses one, writes the report."""
+    """Scores the base and the checkpoints, chooses one, writes the report; in as many processes as asked."""
+    if not _checkpoints(config):
+        raise UserError(f"{config.run / 'train'}: holds no checkpoint; run `loraql train` first")
+    if config.generate.processes > 1 and config.generate.engine != "vllm":
+        fetch_base(config.model)  # once, before all of them do
+        processes.spread("evaluate", config.generate.processes, config, str(folder))
+    else:
+        choose(config, folder)
+    _write_report(config, folder, read_json(folder / "selection.json"))
+
+
+def choose(config: Config, folder: Path) -> None:
+    """Scores all and chooses one -> `selection.json`; as the only process, or as one of several (`pipeline/worker.py`)."""
     render = config.run / "render"
     questions = {split: read_jsonl(render / f"{split}.jsonl") for split in ("select", "dev")}
-    checkpoints = _checkpoints(config)
-    if not checkpoints:
-        raise UserError(f"{config.run / 'train'}: holds no checkpoint; run `loraql train` first")
+    on, dev = config.selection.on, questions["dev"]
     base = fetch_base(config.model)
     tokenizer = load_tokenizer(base)
-    dtype = pick_dtype(config.train.compute)
-    say(f"  full-precision base ({dtype}) with adapters, greedy, at most {config.evaluate.max_new_tokens} new tokens")
-    model = load_model(base, dtype=dtype)
+    say(
+        f"  full-precision base ({pick_dtype(config.train.compute)}) with adapters, greedy, at most "
+        f"{config.evaluate.max_new_tokens} new tokens{', names of the schema only' if config.generate.constrain else ''}"
+    )
+    engine = start_engine(config, base, tokenizer)
     with Sandbox(config.sandbox.limits, config.sandbox.workers) as sandbox:
-        scorer = _Scorer(config, folder, tokenizer, sandbox)
-        on = config.selection.on
+        scorer = Scorer(config, folder, sandbox)
+        asking = Asking(config, engine, tokenizer, sandbox, scorer.database)
+        decoding = _decoding(config)
+        asking.use(None)
         for split in dict.fromkeys([on, "dev"]):
-            scorer.score(BASE, model, split, questions[split])
-        results: dict[str, dict[str, Any]] = {}
-        adapted: Any = None
-        for path in checkpoints:
-            if adapted is None:
-                adapted = load_adapter(model, path, path.name)
-            else:
-                adapted.load_adapter(str(path), adapter_name=path.name)
-            adapted.set_adapter(path.name)
-            results[path.name] = scorer.score(path.name, adapted, on, questions[on])
-        names = list(results)
+            scorer.score(BASE, split, questions[split], asking.greedy, decoding)
+        checkpoints = {path.name: path for path in _checkpoints(config)}
+
+        def heat(name: str, lines: Sequence[Line]) -> dict[str, Any]:
+            asking.use(checkpoints[name])
+            return scorer.score(name, on, lines, asking.greedy, decoding)
+
+        names, dropped = _race(config, scorer, list(checkpoints), questions[on], heat)
+        results = {name: heat(name, questions[on]) for name in names}
         chosen = max(names, key=lambda name: (results[name]["ex"], -names.index(name)))
-        adapted.set_adapter(chosen)
-        scorer.score(chosen, adapted, "dev", questions["dev"])
-    selection = _selection(config, folder, names, chosen)
-    write_json(folder / "selection.json", selection)
-    _write_report(config, folder, selection)
+        asking.use(checkpoints[chosen])
+        scorer.score(chosen, "dev", dev, asking.greedy, decoding)
+        ways = []
+        if config.generate.vote > 1:
+            ways.append(f"{chosen}+vote{config.generate.vote}")
+            drawn = {"greedy": False, "vote": config.generate.vote, "temperature": config.generate.temperature}
+            scorer.score(ways[-1], "dev", dev, asking.vote, decoding | drawn)
+        if config.generate.retry:
+            ways.append(f"{chosen}+retry{config.generate.retry}")
+            scorer.score(ways[-1], "dev", dev, asking.retry, decoding | {"retry": config.generate.retry})
+    if processes.number() == 0:
+        write_json(folder / "selection.json", _selection(config, folder, list(checkpoints), chosen, dropped, ways))
 
 
 def _checkpoints(config: Config) -> list[Path]:
@@ -111,140 +129,66 @@ def _checkpoints(config: Config) -> list[Path]:
     return sorted((config.run / "train").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
 
 
-class _Scorer:
-    """Answers and judges one split with one model at a time, into that model's folder."""
-
-    def __init__(self, config: Config, folder: Path, tokenizer: Any, sandbox: Sandbox) -> None:
-        self._config, self._folder, self._tokenizer = config, folder, tokenizer
-        self._root = config.data.root
-        self._tables = find_tables(self._root)
-        self._judge, self._names = Judge(sandbox), KnownNames(self._tables)
-
-    def score(self, name: str, model: Any, split: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
-        """The scores of one split, also kept in `scores.json`."""
-        path = self._folder / name / "predictions.jsonl"
-        path.parent.mkdir(exist_ok=True)
-        done = _whole_lines(path)
-        answered = {item["id"] for item in done if item["split"] == split}
-        todo = [line for line in lines if line["id"] not in answered]
-        start = time.perf_counter()
-        with (
-            path.open("a", encoding="utf-8") as file,
-            progress(f"{name} on {split}", len(todo), "questions") as advance,
-        ):
-
-            def keep(batch: list[tuple[int, Generation]]) -> None:
-                for record in self._records([(todo[place], generation) for place, generation in batch], split):
-                    file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                file.flush()
-                advance(len(batch))
-
-            settings = self._config.evaluate
-            generate(
-                model,
-                self._tokenizer,
-                encode_prompts(self._tokenizer, [line["prompt"] for line in todo]),
-                max_new_tokens=settings.max_new_tokens,
-                batch_size=settings.batch_size,
-                is_complete=is_complete,
-                on_batch=keep,
-            )
-        return self._summarize(name, path, split, lines, time.perf_counter() - start)
-
-    def _records(self, batch: Sequence[tuple[dict[str, Any], Generation]], split: str) -> list[dict[str, Any]]:
-        queries = [extract_sql(generation.text) for _, generation in batch]
-        cases = [self._case(line, sql) for (line, _), sql in zip(batch, queries, strict=True)]
-        verdicts = self._judge.verdicts(cases)
-        return [
-            {
-                "id": line["id"],
-                "split": split,
-                "db_id": line["db_id"],
-                "question": line["question"],
-                "prompt_digest": line["prompt_digest"],
-                "text": generation.text,
-                "tokens": generation.tokens,
-                "ended": generation.ended,
-                "gold": line["completion"],
-                "sql": sql,
-                **_explained(verdict, generation).record(),
-            }
-            for (line, generation), sql, verdict in zip(batch, queries, verdicts, strict=True)
-        ]
-
-    def _case(self, line: dict[str, Any], sql: str) -> Case:
-        database = self._database(line["db_id"])
-        return Case(database, line["completion"], sql, self._names.get(database), suite_files(database))
-
-    def _database(self, name: str) -> Path:
-        """The database, in the folder of its test suite if it has one."""
-        in_suite = database_file(self._root / SUITE, name)
-        # select's databases are training databases: both splits keep them in the same folder.
-        return in_suite if in_suite.is_file() else database_path(self._root, "dev", name)
-
-    def _summarize(
-        self, name: str, path: Path, split: str, lines: list[dict[str, Any]], seconds: float
-    ) -> dict[str, Any]:
-        # In the order of the questions, however they were batched.
-        records = {(item["split"], item["id"]): item for item in read_jsonl(path)}
-        place = {line["id"]: number for number, line in enumerate(lines)}
-        ordered = sorted(records.values(), key=lambda item: (item["split"] == split, place.get(item["id"], 0)))
-        sorted_file = path.with_suffix(".sorted")
-        sorted_file.write_text(
-            "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ordered), encoding="utf-8"
-        )
-        sorted_file.replace(path)
-        asked = [item for item in ordered if item["split"] == split]
-        scores = summarize(asked)
-        kept = path.with_name("scores.json")
-        everything: dict[str, Any] = read_json(kept) if kept.is_file() else {"model": name, "splits": {}}
-        spent = everything["splits"].get(split, {}).get("seconds", 0.0)
-        manifest = metric_manifest(
-            golds=((line["db_id"], line["completion"]) for line in lines),
-            databases={line["db_id"]: self._database(line["db_id"]) for line in lines},
-            limits=self._config.sandbox.limits,
-            foreign_keys=digest_file(self._tables) if self._tables else "sqlite",
-            decoding={"greedy": True, "max_new_tokens": self._config.evaluate.max_new_tokens},
-        )
-        everything["splits"][split] = scores | {"seconds": round(spent + seconds, 1), "manifest": manifest}
-        write_json(kept, everything)
-        if scores["gold_failed"]:
-            say(f"  {scores['gold_failed']} gold queries of {split} failed and are not counted")
-        for item in asked:
-            for remark in item.get("remarks", ()):
-                say(f"  note: {item['id']}: {remark}")
-        return scores
+def _decoding(config: Config) -> dict[str, Any]:
+    greedy = {"greedy": True, "max_new_tokens": config.evaluate.max_new_tokens}
+    return greedy | ({"constrained": True} if config.generate.constrain else {})
 
 
-def _explained(verdict: Verdict, generation: Generation) -> Verdict:
-    """The verdict, under a category of its own where the question was never asked."""
-    if not generation.too_long:
-        return verdict
-    return replace(verdict, category=PROMPT_TOO_LONG, message="the prompt does not fit into the model's window")
+def _race(
+    config: Config,
+    scorer: Scorer,
+    names: list[str],
+    lines: Sequence[Line],
+    heat: Callable[[str, Sequence[Line]], Any],
+) -> tuple[list[str], dict[str, int]]:
+    """The checkpoints that are to answer all questions; and those that are not, with how many they answered."""
+    confidence = config.selection.race
+    if confidence is None:
+        return names, {}
+    drawn = random.Random(config.seed).sample(lines, len(lines))
+    dropped: dict[str, int] = {}
+    for number in range(1, HEATS):
+        chosen = {line["id"] for line in drawn[: len(drawn) * number // HEATS]}
+        asked = [line for line in lines if line["id"] in chosen]
+        for name in names:
+            heat(name, asked)
+        right = {
+            name: [
+                bool(item["ex"])
+                for item in scorer.records(name, config.selection.on)
+                if item["category"] != GOLD_FAILED
+            ]
+            for name in names
+        }
+        staying = still_in(right, confidence, HEATS - 1)
+        for name in set(names) - set(staying):
+            dropped[name] = len(asked)
+        names = staying
+    return names, dropped
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """What was written so far; a last line that was cut by a kill is dropped, from the file too."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8", errors="ignore")
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        path.write_text(whole, encoding="utf-8")
-    return read_jsonl(path)
-
-
-def _selection(config: Config, folder: Path, names: list[str], chosen: str) -> dict[str, Any]:
-    """What was chosen, on which split, and how far the chosen one is from the base on dev."""
+def _selection(
+    config: Config, folder: Path, names: list[str], chosen: str, dropped: dict[str, int], ways: list[str]
+) -> dict[str, Any]:
+    """What was chosen, on which split, how far the chosen one is from the base on dev, and what other ways of asking give."""
     on = config.selection.on
     candidates = {name: read_json(folder / name / "scores.json")["splits"][on] for name in names}
+    greedy = _dev(folder, chosen)
     return {
         "chosen": chosen,
         "on": on,
         "candidates": {
             name: {key: scores[key] for key in ("n", "ex", "em", "intervals")} for name, scores in candidates.items()
         },
-        "dev_gain": compare(common(_dev(folder, BASE), _dev(folder, chosen)), config.seed),
+        "dropped": dropped,
+        "dev_gain": compare(common(_dev(folder, BASE), greedy), config.seed),
+        "ways": {
+            way: {
+                "gain": compare(common(greedy, _dev(folder, way)), config.seed)["ex"],
+                "tokens": round(_tokens(_dev(folder, way)) / max(_tokens(greedy), 1), 2),
+            }
+            for way in ways
+        },
     }
 
 
@@ -253,48 +197,68 @@ def _dev(folder: Path, name: str) -> list[dict[str, Any]]:
     return [item for item in read_jsonl(folder / name / "predictions.jsonl") if item["split"] == "dev"]
 
 
+def _tokens(records: Sequence[Record]) -> int:
+    return sum(item["tokens"] for item in records)
+
+
+def _checkpoint_scores(folder: Path, selection: dict[str, Any]) -> Checkpoints:
+    names = (BASE, *selection["candidates"], *selection["ways"])
+    scores = {name: read_json(folder / name / "scores.json")["splits"] for name in names}
+    return Checkpoints(scores, selection["chosen"], selection["on"], selection["dropped"])
+
+
 def _write_report(config: Config, folder: Path, selection: dict[str, Any]) -> None:
     chosen = selection["chosen"]
-    scores = {name: read_json(folder / name / "scores.json")["splits"] for name in (BASE, *selection["candidates"])}
+    checkpoints = _checkpoint_scores(folder, selection)
     write_report(
         folder / "report.html",
         title=f"{config.name}: evaluation",
         runs=[
-            Run(label, _dev(folder, name), scores[name]["dev"])
+            Run(label, _dev(folder, name), checkpoints.scores[name]["dev"])
             for name, label in ((BASE, "base model"), (chosen, chosen))
         ],
         comparison=selection["dev_gain"],
-        checkpoints=Checkpoints(scores, chosen, selection["on"]),
+        checkpoints=checkpoints,
         losses=read_jsonl(config.run / "train" / "metrics.jsonl"),
         config=config.dump(),
-        manifest=scores[chosen]["dev"]["manifest"],
+        manifest=checkpoints.scores[chosen]["dev"]["manifest"],
     )
 
 
 def show_scores(folder: Path) -> None:
     """The table of all models: EX with its interval on the choosing split and on dev, TS if there is one, seconds."""
     selection = read_json(folder / "selection.json")
-    suited = "ts" in read_json(folder / BASE / "scores.json")["splits"]["dev"]
+    checkpoints = _checkpoint_scores(folder, selection)
+    suited = "ts" in checkpoints.scores[BASE]["dev"]
     shown = [
         *((split, "ex") for split in dict.fromkeys([selection["on"], "dev"])),
         *([("dev", "ts")] if suited else []),
     ]
     rows = []
-    for name in [BASE, *selection["candidates"]]:
-        splits = read_json(folder / name / "scores.json")["splits"]
+    for name, splits in checkpoints.scores.items():
         cells = [_cell(splits.get(split), metric) for split, metric in shown]
-        label = {BASE: "base model", selection["chosen"]: f"{name} (chosen)"}.get(name, name)
-        rows.append([label, *cells, sum(scores["seconds"] for scores in splits.values())])
+        rows.append([checkpoints.label(name), *cells, sum(scores["seconds"] for scores in splits.values())])
     titles = [f"{METRICS[metric]} % on {split} [95%]" for split, metric in shown]
     table("Execution accuracy", ["model", *titles, "seconds"], rows)
-    gain = selection["dev_gain"]["ex"]
-    say(
-        f"  chosen against base on dev: {100 * gain['value']:+.1f} points [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}], "
-        f"{gain['won']} won, {gain['lost']} lost, {judgement(gain)}"
-    )
+    say(f"  chosen against base on dev: {_gain(selection['dev_gain']['ex'])}")
+    for way, figures in selection["ways"].items():
+        say(
+            f"  {checkpoints.label(way)} against greedy: {_gain(figures['gain'])}, {figures['tokens']:g} times the tokens"
+        )
+    if selection["dropped"]:
+        asked = sum(scores["n"] for scores in selection["candidates"].values())
+        most = max(scores["n"] for scores in selection["candidates"].values()) * len(selection["candidates"])
+        say(
+            f"  the race spared {most - asked} of {most} answers; the scores of those that it dropped are of fewer questions"
+        )
 
 
-def _cell(scores: dict[str, Any] | None, metric: str) -> str:
+def _gain(gain: Mapping[str, Any]) -> str:
+    value, low, high = (100 * gain[name] for name in ("value", "low", "high"))
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}], {gain['won']} won, {gain['lost']} lost, {judgement(gain)}"
+
+
+def _cell(scores: Mapping[str, Any] | None, metric: str) -> str:
     if scores is None:
         return "-"
     interval = scores["intervals"][metric]

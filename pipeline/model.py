@@ -14,6 +14,7 @@ from typing import Any
 
 from data.errors import UserError
 
+FAILED = "This query failed. Write the corrected query, and nothing else. The error:"
 SHORTEST_MARK = 3  # characters; some tokenizers call a plain letter special
 
 
@@ -124,13 +125,30 @@ def attention_span(model: Any) -> int:
 
 def wrap_prompt(tokenizer: Any, text: str) -> str:
     """The prompt as the model expects it: one user message through its chat template, or the plain text."""
-    # What a database or a question holds must not pass for the template's own marks.
-    text = _marks(tokenizer).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+    text = _harmless(tokenizer, text)
     if not tokenizer.chat_template:
         return text + "\n"
     message = [{"role": "user", "content": text}]
     wrapped: str = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     return wrapped
+
+
+def wrap_correction(tokenizer: Any, prompt: str, sql: str, error: str) -> str:
+    """A wrapped prompt, the query that was written to it, and what went wrong, as the model's next turn expects it."""
+    sql, wanted = _harmless(tokenizer, sql), _harmless(tokenizer, f"{FAILED} {error}")
+    if not tokenizer.chat_template:
+        return f"{prompt}{sql}\n\n{wanted}\n"
+    asked = [{"role": "user", "content": ""}]
+    told = [*asked, {"role": "assistant", "content": sql}, {"role": "user", "content": wanted}]
+    before: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    whole: str = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
+    # A template that words earlier turns differently leaves them as plain text.
+    return prompt + (whole.removeprefix(before) if whole.startswith(before) else f"{sql}\n\n{wanted}\n")
+
+
+def _harmless(tokenizer: Any, text: str) -> str:
+    """What a database, a question or a model wrote must not pass for the template's own marks."""
+    return _marks(tokenizer).sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 @lru_cache(8)

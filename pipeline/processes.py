@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from data.errors import UserError
 from pipeline.config import Config
@@ -33,6 +34,20 @@ def wait() -> None:
         import torch.distributed
 
         torch.distributed.barrier()
+
+
+def gather(own: Any) -> list[Any]:
+    """What each process gives, in their order."""
+    import torch.distributed
+
+    found: list[Any] = [None] * count()
+    torch.distributed.all_gather_object(found, own)
+    return found
+
+
+def from_first(own: Any) -> Any:
+    """What the first process gives."""
+    return gather(own)[0] if count() > 1 else own
 
 
 def spread(work: str, processes: int, config: Config, *words: str) -> None:

@@ -61,6 +61,13 @@ class SelectionSettings(Settings):
         "0 where the data set has a select split of its own",
     )
     on: Literal["select", "dev"] = "select"
+    race: float | None = Field(
+        None,
+        gt=0.5,
+        lt=1,
+        description="drop checkpoints that are behind the best with this confidence, before they have answered all; "
+        "not for figures to be published",
+    )
 
 
 class PromptSettings(Settings):
@@ -161,17 +168,35 @@ class TrainSettings(Settings):
 
 
 class CacheSettings(Settings):
-    """What frozen layers make of the training examples, kept for later epochs and runs."""
+    """What is kept for later epochs and runs: what frozen layers make of the training examples, and answers."""
 
     max_gb: float = Field(20.0, ge=0, description="0: frozen layers run each time")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: as the model computes")
+    answers: bool = Field(True, description="what a model wrote to a prompt is not asked for again")
 
 
 class EvaluateSettings(Settings):
     """Greedy decoding and what it is scored on; the base is loaded in full precision, as exported."""
 
-    batch_size: PositiveInt = 16
+    batch_size: PositiveInt = Field(32, description="questions at a time, at most")
     max_new_tokens: PositiveInt = 128
+
+
+class GenerateSettings(Settings):
+    """How answers are written for scoring."""
+
+    engine: Literal["transformers", "vllm"] = "transformers"
+    processes: PositiveInt = Field(1, description="that share the questions; with vllm, GPUs that share the model")
+    constrain: bool = Field(False, description="names of the schema and words of SQL only")
+    vote: PositiveInt = Field(1, description="answers drawn to each question, of which the commonest result counts")
+    retry: NonNegativeInt = Field(0, description="how often a query that fails is asked for again, with its error")
+    temperature: PositiveFloat = Field(0.7, description="of the answers that vote")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.engine == "vllm" and self.constrain:
+            raise ValueError("generate.constrain: wants generate.engine=transformers")
+        return self
 
 
 class SandboxSettings(Settings):

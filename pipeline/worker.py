@@ -15,7 +15,7 @@ from pipeline.processes import number
 
 
 def main(work: str, config: str, errors: str, *words: str) -> int:
-    """The exit code. The works are `train`."""
+    """The exit code. The works are `train` and `evaluate`."""
     if number():  # the first one speaks for all
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     from accelerate import PartialState
@@ -32,6 +32,10 @@ def main(work: str, config: str, errors: str, *words: str) -> int:
             from pipeline.train import fit
 
             fit(read, Path(words[0]), Path(words[1]) if words[1:] else None)
+        else:
+            from pipeline.evaluate import choose
+
+            choose(read, Path(words[0]))
         together.wait_for_everyone()  # one that leaves early takes the others with it
         together.destroy_process_group()
     except UserError as error:

@@ -83,7 +83,7 @@ def tiny_settings(tiny_model: Path) -> dict[str, object]:
             "checkpoints": 2,
             "learning_rate": 1e-2,
         },
-        "cache": {"max_gb": 0},  # of the user, whose tests are not to fill it
+        "cache": {"max_gb": 0, "answers": False},  # of the user, whose tests are not to fill it
         "evaluate": {"batch_size": 8, "max_new_tokens": 8},
         "sandbox": {"workers": 2},
         "export": {"questions": 4},

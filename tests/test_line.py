@@ -1,10 +1,13 @@
 """The whole line with a tiny model: every stage real, every file where the design says."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from pipeline.asking import Keep
+from pipeline.choosing import Decoding, Request
 
 Loraql = Callable[..., str]
 
@@ -99,20 +102,20 @@ def test_a_broken_evaluation_goes_on_where_it_was(
 ) -> None:
     loraql("run", recipe, "evaluate.batch_size=4")
     before = lines("runs/tiny/evaluate/base/predictions.jsonl")
-    from pipeline import evaluate
+    from pipeline.engine import Local
 
-    generate, asked = evaluate.generate, []
+    write, asked = Local.write, []
 
-    def stop_after_two(*arguments: object, **settings: object) -> object:
-        asked.append(len(arguments[2]))  # type: ignore[arg-type]
+    def stop_after_two(engine: Local, requests: Sequence[Request], decoding: Decoding, on_done: Keep) -> None:
+        asked.append(len(requests))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return generate(*arguments, **settings)  # type: ignore[arg-type]
+        write(engine, requests, decoding, on_done)
 
-    monkeypatch.setattr(evaluate, "generate", stop_after_two)
+    monkeypatch.setattr(Local, "write", stop_after_two)
     assert "interrupted" in loraql("evaluate", recipe, "evaluate.batch_size=4", "--force", code=130)
     assert Path("runs/tiny/evaluate/report.html").is_file(), "the old result stands until the new one is whole"
-    monkeypatch.setattr(evaluate, "generate", generate)
+    monkeypatch.setattr(Local, "write", write)
     with Path("runs/tiny/evaluate.partial/base/predictions.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"id": "cut in the mid')
     (Path("runs/tiny/evaluate/manifest.json")).unlink()
