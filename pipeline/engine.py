@@ -12,6 +12,7 @@ from pipeline.choosing import Decoding, Request, chooser
 from pipeline.config import Config
 from pipeline.generation import Generation, generate
 from pipeline.model import load_adapter, load_model, pick_dtype
+from pipeline.prefill import Prefill
 
 
 class Engine(Protocol):
@@ -29,9 +30,11 @@ class Engine(Protocol):
 class Local:
     """Our own loop, on the device at hand."""
 
-    def __init__(self, base: Path, tokenizer: Any, dtype: str, batch_size: int) -> None:
+    def __init__(self, base: Path, tokenizer: Any, dtype: str, batch_size: int, frozen_layers: int = 0) -> None:
+        """`frozen_layers`: that none of the adapters changes."""
         self._tokenizer, self._batch_size = tokenizer, batch_size
         self._model = load_model(base, dtype=dtype)
+        self._prefill = Prefill(self._model, frozen_layers) if frozen_layers else None
         self._adapted: Any = None
         self._loaded: set[str] = set()
 
@@ -59,6 +62,7 @@ class Local:
             batch_size=self._batch_size,
             is_complete=is_complete,
             choose=chooser(decoding, requests),
+            prefill=self._prefill,
             on_done=on_done,
         )
 
@@ -69,4 +73,5 @@ def start_engine(config: Config, base: Path, tokenizer: Any) -> Engine:
         from pipeline.vllm import Vllm
 
         return Vllm(base, config)
-    return Local(base, tokenizer, pick_dtype(config.train.compute), config.evaluate.batch_size)
+    dtype, batch_size = pick_dtype(config.train.compute), config.evaluate.batch_size
+    return Local(base, tokenizer, dtype, batch_size, config.train.freeze_layers)

@@ -33,6 +33,7 @@ class Frozen:
         self._states: Any = None
         self._gives_tuple = False
         self._only_these = False
+        self.entered: Any = None  # the states that entered the first trained layer last
         layers[count].register_forward_pre_hook(self._enter, with_kwargs=True)
         self._layers[-1].register_forward_hook(self._leave)
 
@@ -83,6 +84,7 @@ class Frozen:
         if self._only_these:
             raise _ReachedError(hidden)
         if self._states is None:
+            self.entered = hidden
             return None
         states = self._states.to(hidden.device, hidden.dtype)
         return ((states, *inputs[1:]), names) if inputs else (inputs, names | {"hidden_states": states})

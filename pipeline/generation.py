@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.model import common_prefix, context_window
 from pipeline.pack import Group, Pack, Row
+from pipeline.prefill import Prefill
 
 # Below this length, running a shared prefix by itself costs more than it saves.
 SHORTEST_SHARED_PREFIX = 32
@@ -52,12 +53,13 @@ def generate(
     batch_size: int,
     is_complete: Callable[[str], bool] | None = None,
     choose: Choose = greedy,
+    prefill: Prefill | None = None,
     on_done: Callable[[int, Generation], None] | None = None,
 ) -> list[Generation]:
     """What is written after token-id prompts, in their order; `on_done` sees each one, by its place, as it is done.
 
     At most `batch_size` are written to at a time. `is_complete` tells of a text that nothing more has to be written
-    to. A prompt that leaves no room in the model's context window is not asked: `too_long`.
+    to. `prefill` is kept from one model to another where these differ above frozen layers only. A prompt that leaves no room in the model's context window is not asked: `too_long`.
     """
     import torch
 
@@ -91,7 +93,7 @@ def generate(
     going: list[Row] = []
     model.eval()
     with torch.inference_mode():
-        pack = Pack(model, max_new_tokens)
+        pack = Pack(model, max_new_tokens, prefill)
         while waiting or going:
             if batch_size - len(going) >= max(batch_size // FREE_PART, 1):
                 while together := _next(pack, waiting, going, batch_size):

@@ -4,13 +4,14 @@ Each row attends to what its group of prompts begins with, which is held once, a
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.batches import attention_mask
 from pipeline.lora import decoder_stack
 from pipeline.model import attention_span, common_prefix
+from pipeline.prefill import Part, Prefill
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,12 @@ class Row:
 class Pack:
     """What the rows attend to. Of each token in it: whose it is, a row's or a group's number, and its place in its text."""
 
-    def __init__(self, model: Any, most: int) -> None:
-        """`most`: how many tokens are written to a row."""
+    def __init__(self, model: Any, most: int, prefill: Prefill | None) -> None:
+        """`most`: how many tokens are written to a row; `prefill`: what frozen layers are known to make of prompts."""
         import torch
 
-        self._model, self._most = model, most
-        self._prefix = _Prefix(model)
+        self._model, self._most, self._prefill = model, most, prefill
+        self._prefix = _Prefix(model, prefill)
         self._span = attention_span(model)
         self._room = min(self._span, _tokens_that_pay(model))
         self._owners = self._places = torch.empty(0, dtype=torch.long, device=model.device)
@@ -60,7 +61,9 @@ class Pack:
         # A row that the model does not see to its start is by itself, and has a cache that lets go of what is past.
         cache = self._prefix.cache(shared) if in_sight else None
         before = self._tensor([_number(group)] * len(shared)), self._tensor(range(len(shared)))
-        cache, owners, places, logits = self._run(rows, [row.prompt[len(shared) :] for row in rows], cache, *before)
+        parts = [(len(shared), tuple(row.prompt)) for row in rows] if in_sight else []
+        own = [row.prompt[len(shared) :] for row in rows]
+        cache, owners, places, logits = self._run(rows, own, cache, *before, parts)
         start = len(shared) if (self._owners == _number(group)).any() else 0
         if self._cache is None:
             self._cache = cache
@@ -76,7 +79,9 @@ class Pack:
         """Takes in what was written last to each row; logits of the next tokens, (rows, vocabulary)."""
         self._keep(rows)
         last = [row.written[-1:] for row in rows]
-        self._cache, self._owners, self._places, logits = self._run(rows, last, self._cache, self._owners, self._places)
+        self._cache, self._owners, self._places, logits = self._run(
+            rows, last, self._cache, self._owners, self._places, []
+        )
         return logits
 
     def _keep(self, rows: Sequence[Row]) -> None:
@@ -95,9 +100,18 @@ class Pack:
             self._cache = None
 
     def _run(
-        self, rows: Sequence[Row], tokens: Sequence[Sequence[int]], cache: Any, owners: Any, places: Any
+        self,
+        rows: Sequence[Row],
+        tokens: Sequence[Sequence[int]],
+        cache: Any,
+        owners: Any,
+        places: Any,
+        parts: Sequence[Part],
     ) -> tuple[Any, Any, Any, Any]:
-        """Runs the model on these tokens of each row behind a cache: the cache, owners and places after it, and logits."""
+        """Runs the model on these tokens of each row behind a cache: the cache, owners and places after it, and logits.
+
+        `parts` are the rows' own, where they are prompts that may be known.
+        """
         import torch
 
         mine = self._tensor([row.place for row, ids in zip(rows, tokens, strict=True) for _ in ids])
@@ -110,17 +124,18 @@ class Pack:
         asked = self._tensor(new)
         owners, places = torch.cat([owners, mine]), torch.cat([places, asked])
         mask = None
-        if len(rows) > 1:
+        if len(rows) > 1 or (parts and self._prefill):
             seen = (owners == mine[:, None]) | (owners == groups[:, None])
             mask = attention_mask(self._model, (seen & (places <= asked[:, None]))[None, None])
-        outputs = self._model(
-            input_ids=self._tensor([token for ids in tokens for token in ids])[None],
-            position_ids=asked[None],
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=self._tensor([len(ids) for ids in tokens]).cumsum(0) - 1,
-        )
+        inputs = {
+            "input_ids": self._tensor([token for ids in tokens for token in ids])[None],
+            "position_ids": asked[None],
+            "attention_mask": mask,
+            "past_key_values": cache,
+            "use_cache": True,
+            "logits_to_keep": self._tensor([len(ids) for ids in tokens]).cumsum(0) - 1,
+        }
+        outputs = _forward(self._model, self._prefill, parts, inputs)
         return outputs.past_key_values, owners, places, outputs.logits[0]
 
     def _needed(self, rows: Sequence[Row]) -> int:
@@ -151,8 +166,8 @@ def _tokens_that_pay(model: Any) -> int:
 class _Prefix:
     """Keys and values of what was asked for last."""
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    def __init__(self, model: Any, prefill: Prefill | None) -> None:
+        self._model, self._prefill = model, prefill
         self._ids: list[int] = []
         self._cache: Any = None
 
@@ -169,14 +184,20 @@ class _Prefix:
         elif shared < len(self._ids):
             self._cache.crop(shared - len(self._ids))
         if shared < len(ids):
-            device = self._model.device
-            outputs = self._model(
-                input_ids=torch.tensor([ids[shared:]], device=device),
-                position_ids=torch.arange(shared, len(ids), device=device)[None],
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            self._cache = outputs.past_key_values
+            places = torch.arange(len(ids), device=self._model.device)
+            seen = places <= places[shared:, None]
+            inputs = {
+                "input_ids": torch.tensor([ids[shared:]], device=self._model.device),
+                "position_ids": places[None, shared:],
+                "attention_mask": attention_mask(self._model, seen[None, None]) if self._prefill else None,
+                "past_key_values": self._cache,
+                "use_cache": True,
+                "logits_to_keep": 1,
+            }
+            _forward(self._model, self._prefill, [(shared, tuple(ids))], inputs)
         self._ids = ids
         return copy.deepcopy(self._cache)
+
+
+def _forward(model: Any, prefill: Prefill | None, parts: Sequence[Part], inputs: Mapping[str, Any]) -> Any:
+    return prefill.run(model, parts, inputs) if prefill and parts else model(**inputs)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.generation import generate, groups_of
+from pipeline.generation import Generation, generate, groups_of
+from pipeline.lora import decoder_stack
 from pipeline.model import common_prefix, encode_prompts, load_model, load_tokenizer, wrap_prompt
+from pipeline.prefill import Prefill
 
 QUESTIONS = [
     "How many orders are there?",
@@ -47,17 +49,11 @@ def plainly(model: Any, tokenizer: Any, prompt: list[int], most: int) -> list[in
     return list(written[0, len(prompt) :].tolist())
 
 
-@pytest.mark.parametrize(
-    ("kind", "sliding"), [("Llama", None), ("Mistral", 16), ("Mistral", 150), ("Gemma2", 400), ("GPT2", None)]
-)
-@pytest.mark.parametrize("shared", [40, 5])
-def test_it_writes_what_the_library_writes_with_rows_that_end_early(
-    tiny_model: Path, kind: str, sliding: int | None, shared: int
-) -> None:
+def small(tokenizer: Any, kind: str, sliding: int | None) -> Any:
+    """A random model of three layers and twelve tokens."""
     import torch
     import transformers
 
-    tokenizer = load_tokenizer(tiny_model)
     torch.manual_seed(1)
     sizes = {"vocab_size": 12, "bos_token_id": 1, "eos_token_id": tokenizer.eos_token_id, "initializer_range": 0.5}
     wide = {"n_embd": 32, "n_layer": 3, "n_head": 4} if kind == "GPT2" else {
@@ -65,7 +61,18 @@ def test_it_writes_what_the_library_writes_with_rows_that_end_early(
         **({"sliding_window": sliding} if sliding else {}), **({"head_dim": 8} if kind == "Gemma2" else {}),
     }  # fmt: skip
     config = getattr(transformers, f"{kind}Config")(**sizes, **wide)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize(
+    ("kind", "sliding"), [("Llama", None), ("Mistral", 16), ("Mistral", 150), ("Gemma2", 400), ("GPT2", None)]
+)
+@pytest.mark.parametrize("shared", [40, 5])
+def test_it_writes_what_the_library_writes_with_rows_that_end_early(
+    tiny_model: Path, kind: str, sliding: int | None, shared: int
+) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    model = small(tokenizer, kind, sliding)
     draw = random.Random(0)
     starts = [[draw.randrange(2, 12) for _ in range(shared)] for _ in range(2)]
     prompts = [draw.choice(starts) + [draw.randrange(2, 12) for _ in range(draw.randrange(1, 9))] for _ in range(14)]
@@ -74,6 +81,35 @@ def test_it_writes_what_the_library_writes_with_rows_that_end_early(
     assert [one.tokens for one in written] == list(map(len, expected))
     assert [one.text for one in written] == [tokenizer.decode(ids, skip_special_tokens=True) for ids in expected]
     assert kind == "Gemma2" or len({one.tokens for one in written}) > 2, "rows end at different steps"
+
+
+@pytest.mark.parametrize(("kind", "sliding"), [("Llama", None), ("Mistral", 16), ("Gemma2", 400), ("GPT2", None)])
+def test_what_frozen_layers_made_of_a_prompt_is_not_made_again(
+    tiny_model: Path, kind: str, sliding: int | None
+) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    model = small(tokenizer, kind, sliding)
+    draw = random.Random(0)
+    start = [draw.randrange(2, 12) for _ in range(40)]
+    prompts = [start + [draw.randrange(2, 12) for _ in range(draw.randrange(1, 9))] for _ in range(5)]
+    prompts += [[draw.randrange(2, 12) for _ in range(20)] for _ in range(3)]
+    expected = generate(model, tokenizer, prompts, max_new_tokens=20, batch_size=4)
+    prefill, ran = Prefill(model, 2), list[int]()
+    norm = next(module for module in decoder_stack(model)[1][0].modules() if "Norm" in type(module).__name__)
+    norm.register_forward_hook(lambda _norm, inputs, _output: ran.append(inputs[0].shape[1]))
+
+    def write() -> tuple[list[Generation], int]:
+        ran.clear()
+        written = generate(model, tokenizer, prompts, max_new_tokens=20, batch_size=4, prefill=prefill)
+        return written, sum(length > 4 for length in ran)
+
+    (first, read), (again, read_again) = write(), write()
+    assert first == again == expected
+    assert read > 0
+    if sliding == 16:  # a row that is not seen to its start is read whole
+        assert read_again == read
+    else:
+        assert read_again == 0
 
 
 def test_prompts_that_share_most_of_what_they_hold_are_a_group() -> None:
