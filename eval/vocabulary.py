@@ -13,7 +13,7 @@ from functools import cache, cached_property
 from data.schema import Schema
 from eval.sandbox import FORBIDDEN_FUNCTIONS
 
-# What has to follow a word; "(" is an opening bracket. Each is a place of `eval/automaton.py`.
+# What has to follow a word; "(" is an opening bracket. Each is a place of `eval/places.py`.
 Place = str
 QUERIES: dict[str, Place] = {"select": "operand", "values": "operand", "with": "alias"}
 OPERANDS: dict[str, Place] = {
@@ -41,7 +41,7 @@ FRAMES: dict[str, Place] = dict.fromkeys(("rows", "range", "groups"), "frame")
 # What may follow an operand, by the clause that it stands in.
 CLAUSES: dict[str, dict[str, Place]] = {
     "select": {"from": "table", "as": "alias", "where": "operand", **TAIL},
-    "from": {**JOINS, "as": "alias", "on": "operand", "using": "(", "where": "operand", "group": "by", **TAIL},
+    "from": {**JOINS, "on": "operand", "using": "(", "where": "operand", "group": "by", **TAIL},
     "where": {"group": "by", "having": "operand", **TAIL},
     "order": {**SORTS, "limit": "operand"},
     "limit": {"offset": "operand"},
@@ -77,7 +77,7 @@ OPENINGS: dict[str, dict[str, Place]] = {
 }
 # Any query may call its tables so, before it says which they are: t1, s, c2.
 SHORT_ALIASES = frozenset(f"{letter}{digit}" for letter in map(chr, range(97, 123)) for digit in ("", *"0123456789"))
-_PLAIN = re.compile(r"[a-z_\x80-\xff][a-z0-9_$\x80-\xff]*")
+_PLAIN = re.compile(r"[a-z_\x80-\xff][a-z0-9_\x80-\xff]*")
 
 
 class Words:
