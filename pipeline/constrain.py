@@ -28,14 +28,14 @@ MOST_MASKS = 4_000
 class Vocabulary:
     """What each token of a tokenizer writes, sorted, so that tokens that begin alike lie together.
 
-    `pure` tells, for each kind of open text (`Automaton.free`), up to where a token may end it.
+    `last_foreign` tells, for each kind of free text (`Automaton.free`), where a token last holds what ends it.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         import numpy as np
 
         texts = _token_texts(tokenizer)
-        self.size, self.end = len(tokenizer), int(tokenizer.eos_token_id)
+        self.size, self.end = max(len(tokenizer), *(token + 1 for token in texts)), int(tokenizer.eos_token_id)
         # SQLite refuses a text that holds a zero byte, wherever it is.
         self.texts = {token: text for token, text in texts.items() if text and "\0" not in text and token != self.end}
         ordered = sorted((text, token) for token, text in self.texts.items())
@@ -44,10 +44,10 @@ class Vocabulary:
         self.last_foreign = {
             "w": np.array([len(text.rstrip(WORD_CHARACTERS)) - 1 for text in self.sorted]),
         } | {quote: np.array([text.rfind(quote) for text in self.sorted]) for quote in CLOSING.values()}
-        self.root = Node(self, 0, len(self.sorted), 0)
+        self.root = _Node(self, 0, len(self.sorted), 0)
 
 
-class Node:
+class _Node:
     """A beginning that tokens `low` to `high` share, the first of which up to `own` are no longer than it."""
 
     __slots__ = ("_children", "_vocabulary", "depth", "high", "impure", "low", "own")
@@ -58,10 +58,10 @@ class Node:
         while self.own < high and len(vocabulary.sorted[self.own]) == depth:
             self.own += 1
         self.impure = {kind: int(last[low:high].max(initial=-1)) for kind, last in vocabulary.last_foreign.items()}
-        self._children: dict[str, Node] | None = None
+        self._children: dict[str, _Node] | None = None
 
     @property
-    def children(self) -> dict[str, "Node"]:
+    def children(self) -> dict[str, "_Node"]:
         """By the next character; made when they are asked for, as most never are."""
         if self._children is None:
             self._children, place, texts = {}, self.own, self._vocabulary.sorted
@@ -69,7 +69,7 @@ class Node:
                 following = texts[place][: self.depth + 1]
                 after = following[:-1] + chr(ord(following[-1]) + 1)
                 end = bisect_left(texts, after, place, self.high)
-                self._children[following[-1]] = Node(self._vocabulary, place, end, self.depth + 1)
+                self._children[following[-1]] = _Node(self._vocabulary, place, end, self.depth + 1)
                 place = end
         return self._children
 
@@ -130,7 +130,7 @@ class Constraint:
 
         automaton, vocabulary = self._automaton, self._vocabulary
         found: list[Any] = []
-        to_visit: list[tuple[Node, State, str | None]] = [(vocabulary.root, state, None)]
+        to_visit: list[tuple[_Node, State, str | None]] = [(vocabulary.root, state, None)]
         while to_visit:
             node, state, came_free = to_visit.pop()
             found.append(vocabulary.tokens[node.low : node.own])
