@@ -104,6 +104,15 @@ def test_other_ways_of_asking_are_scored_beside_greedy(loraql: Loraql, trained: 
     assert [without_time(line) for line in again.splitlines()] == [without_time(line) for line in before.splitlines()]
 
 
+def test_a_constrained_model_names_only_what_the_schema_has(loraql: Loraql, trained: Path) -> None:
+    shown = loraql("evaluate", trained, "generate.constrain=true", "evaluate.max_new_tokens=24")
+    assert "names of the schema only" in shown
+    asked = lines("runs/tiny/evaluate/base/predictions.jsonl")
+    assert len(asked) > 12
+    assert not [item for item in asked if item["category"] in ("no_such_table", "no_sql")]
+    assert all(item["text"].strip().lower().startswith(("select", "with", "values")) for item in asked)
+
+
 def test_the_commonest_result_wins_and_failures_have_no_vote() -> None:
     def rows(*values: object) -> Outcome:
         return Outcome("ok", rows=tuple((value,) for value in values))  # type: ignore[arg-type]
