@@ -1,6 +1,7 @@
 """Frozen layers: that training goes on above them as if they ran, and that what is kept of them is never wrong."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,40 @@ def test_a_run_with_the_cache_trains_what_one_without_does(
     for name, tensor in plain.items():
         np.testing.assert_allclose(first[name], tensor, atol=1e-3)  # Adam makes much of gradients near 0
         assert (first[name] == second[name]).all(), "from a warm cache the same to the last bit"
+
+
+def test_a_run_that_was_killed_while_states_were_written_goes_on_without_a_wrong_one(
+    loraql: Callable[..., str], recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LORAQL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("pipeline.states.UNIT_TOKENS", 400)
+    settings = ("data.limit=40", "train.max_steps=3", "cache.max_gb=1")
+
+    def adapter() -> bytes:
+        return Path("runs/tiny/train/checkpoint-3/adapter_model.safetensors").read_bytes()
+
+    for stage in ("download", "prepare", "render", "train"):
+        loraql(stage, recipe, *settings)
+    whole = adapter()
+    for folder in ("cache/states", "runs/tiny/train"):
+        shutil.rmtree(folder)
+    write, written = States.write, list[Any]()
+
+    def be_killed(states: States, unit: Any, made: Any) -> None:
+        if len(written) == 3:
+            states._rows[-400:-200] = 7.0  # the disk has some of it, and the checksum of another
+            raise KeyboardInterrupt
+        written.append(unit)
+        write(states, unit, made)
+
+    monkeypatch.setattr(States, "write", be_killed)
+    assert "interrupted" in loraql("train", recipe, *settings, code=130)
+    again = list[Any]()
+    monkeypatch.setattr(States, "write", lambda states, unit, made: (again.append(unit), write(states, unit, made)))
+    loraql("train", recipe, *settings)
+    assert again
+    assert not [unit for unit in again if unit in written], "what was whole is not computed again"
+    assert adapter() == whole
 
 
 def test_layers_with_dropout_run_each_time() -> None:
