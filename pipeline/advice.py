@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.batches import Encoded, encode_examples
+from pipeline.bundle import prompt_style
 from pipeline.config import Config
 from pipeline.console import say, table
 from pipeline.forecast import Forecast, forecast
 from pipeline.frozen import Room
 from pipeline.memory import smaller_batch
 from pipeline.model import attention_span, pick_dtype, wrap_prompt
-from pipeline.prompter import prompt_style
 from pipeline.settings import TrainSettings
 from pipeline.states import room_needed
 from prompts.render import ORDERS
@@ -39,7 +39,8 @@ def advise(
 
 def _to_fit(now: Forecast) -> list[list[str]]:
     """Ways to less memory, each alone, then all of them."""
-    settings, ways = now.settings, []
+    settings = now.settings
+    ways: list[Mapping[str, object]] = []
     if not settings.gradient_checkpointing:
         ways.append({"gradient_checkpointing": True})
     fewer = smaller_batch(settings)

@@ -49,6 +49,8 @@ def footprint(
     """
     adapters = count_parameters(model).trainable * FULL
     peak, scores = _pass(model, settings, sequences, frozen)
+    quantized = [parameter.nbytes for parameter in model.parameters() if hasattr(parameter, "quantization")]
+    peak += max(quantized, default=0)  # one at a time is unpacked for computing
     return Footprint(
         weights=weight_bytes(model),
         adapters=adapters,
@@ -63,10 +65,11 @@ def weight_bytes(model: Any) -> float:
     """What the base's weights take in memory, quantized as they will be."""
     each = {"nf4": NF4_BYTES, "int8": 1.0}
     frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
-    return sum(
+    size: float = sum(
         parameter.numel() * each.get(getattr(parameter, "quantization", ""), parameter.element_size())
         for parameter in frozen
     )
+    return size
 
 
 def _pass(
@@ -144,18 +147,19 @@ def _as_on_a_device(mixed: bool) -> Iterator[None]:
     import torch
     from torch.nn import functional
 
-    attend, linear = functional.scaled_dot_product_attention, functional.linear
+    own: Any = functional
+    attend, linear = own.scaled_dot_product_attention, own.linear
 
     def half(value: Any) -> Any:
         return None if value is None else value.to(torch.bfloat16)
 
-    functional.scaled_dot_product_attention = _attend
+    own.scaled_dot_product_attention = _attend
     if mixed:
-        functional.linear = lambda given, weight, bias=None: linear(half(given), half(weight), half(bias))
+        own.linear = lambda given, weight, bias=None: linear(half(given), half(weight), half(bias))
     try:
         yield
     finally:
-        functional.scaled_dot_product_attention, functional.linear = attend, linear
+        own.scaled_dot_product_attention, own.linear = attend, linear
 
 
 def _attend(query: Any, key: Any, value: Any, attn_mask: Any = None, *_: Any, **named: Any) -> Any:

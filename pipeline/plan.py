@@ -70,28 +70,28 @@ def _show_memory(now: Forecast) -> None:
     at_once = settings.sequences_at_once
     others = now.other_checkpointing
     with_or_without = "without" if settings.gradient_checkpointing else "with"
-    rows = [
-        ["weights", takes.weights, f"{settings.quantization}, computed in {compute}"],
-        ["adapters", takes.adapters, "fp32"],
-        ["gradients", takes.gradients, "of the adapters, fp32"],
-        ["optimizer", takes.optimizer, "AdamW: two numbers for each trained one"],
-        [
+    rows: list[tuple[str, float, str]] = [
+        ("weights", takes.weights, f"{settings.quantization}, computed in {compute}"),
+        ("adapters", takes.adapters, "fp32"),
+        ("gradients", takes.gradients, "of the adapters, fp32"),
+        ("optimizer", takes.optimizer, "AdamW: two numbers for each trained one"),
+        (
             "activations",
             takes.activations,
             f"at most {at_once} x {now.widest} tokens at once; {with_or_without} gradient checkpointing {others.activations / 1e9:.2f}",
-        ],
-        ["  of them scores", takes.scores, "of the vocabulary, for the tokens of completions"],
+        ),
+        ("  of them scores", takes.scores, "of the vocabulary, for the tokens of completions"),
     ]
     if now.libraries:
-        rows.append(["Python, libraries", now.libraries, ""])
-        rows.append(["allocator", now.slack, "what a CPU's allocator holds beside: about 0.7 of activations"])
-    rows.append(["all", now.total, "a process"])
+        rows.append(("Python, libraries", now.libraries, ""))
+        rows.append(("allocator", now.slack, "what a CPU's allocator holds beside: about 0.7 of activations"))
+    rows.append(("all", now.total, "a process"))
     gpus = len(training_memory()) if device == "GPU memory" else 0
     if settings.processes > 1 and not gpus:
-        rows.append(["all", now.needs, f"{settings.processes} processes"])
+        rows.append(("all", now.needs, f"{settings.processes} processes"))
     where = "" if not gpus else f"; free on the fullest of {gpus} GPUs" if gpus > 1 else "; free on the GPU"
-    rows.append([f"{device} here", now.has, ("it fits" if now.fits else "it does not fit") + where])
-    table("Memory", ["", "GB", ""], [[name, round(size / 1e9, 2), note] for name, size, note in rows])
+    rows.append((f"{device} here", now.has, ("it fits" if now.fits else "it does not fit") + where))
+    table("Memory", ["what", "GB", "note"], [[name, round(size / 1e9, 2), note] for name, size, note in rows])
     if gpus and settings.processes > gpus:
         say(
             f"  note: {settings.processes} processes want a GPU each, and there {'is 1' if gpus == 1 else f'are {gpus}'}"
@@ -120,7 +120,7 @@ def _show_disk(config: Config, base: Path, shape: Any, room: Room | None, now: F
         )
     for name, folder in (("free for the run", config.run), ("free for the cache", cache_folder())):
         rows.append([name, free_disk(folder), str(folder)])
-    table("Disk", ["", "GB", ""], [[name, round(float(str(size)) / 1e9, 2), note] for name, size, note in rows])
+    table("Disk", ["what", "GB", "note"], [[name, round(float(str(size)) / 1e9, 2), note] for name, size, note in rows])
 
 
 def _plain(config: Config) -> Any:
@@ -140,7 +140,7 @@ def _show_tokens(now: Forecast, examples: Sequence[Any]) -> None:
         ["steps an epoch", f"{plan.steps_an_epoch:,}", f"{plan.size} sequence{'' if plan.size == 1 else 's'} each"],
         ["steps", f"{plan.steps:,}", f"{plan.steps / plan.steps_an_epoch:.2f} epochs, {now.tokens:,} tokens in all"],
     ]
-    table("Tokens and steps", ["", "", ""], rows)
+    table("Tokens and steps", ["what", "how many", "note"], rows)
 
 
 def _packed(now: Forecast, every: int) -> str:
@@ -180,7 +180,7 @@ def _show_time(config: Config, base: Path, pad: int, now: Forecast, room: Room |
         whole += once
         rows.append(["states of frozen layers", _duration(once), "once; those that the cache has take none"])
     rows.append(["all", _duration(whole), f"{now.plan.steps:,} steps, without loading and saving"])
-    table("Time", ["", "", ""], rows)
+    table("Time", ["what", "takes", "note"], rows)
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from pipeline.settings import TrainSettings
 
 SETTINGS = [
     "train.batch_size=8", "train.packing=1", "train.lora.dropout=0", "train.max_steps=6", "train.checkpoints=3",
-    "data.limit=48", "--force",
+    "data.limit=48", "prompt.context=needed", "--force",
 ]  # fmt: skip
 # How torch says it on a CPU.
 ON_CPU = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes. Error code 12 (Cannot allocate memory)"
@@ -37,7 +37,7 @@ if "torch.distributed.run" not in " ".join(sys.orig_argv):
 @pytest.fixture
 def rendered(loraql: Callable[..., str], recipe: Path) -> Path:
     for stage in ("download", "prepare", "render"):
-        loraql(stage, recipe, "data.limit=48")
+        loraql(stage, recipe, "data.limit=48", "prompt.context=needed")
     return recipe
 
 
