@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import cache
 from pathlib import Path
 
 from pipeline.model import pick_device
@@ -21,6 +22,7 @@ def training_memory() -> list[float]:
     return [min([available, *(float(limit) for limit in limits if limit.isdigit())])]
 
 
+@cache
 def libraries_memory() -> float:
     """Bytes that Python and its libraries take in a process that trains on a CPU; a GPU holds none of them."""
     if pick_device() == "cuda":
