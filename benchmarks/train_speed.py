@@ -27,13 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.base import fetch_base
-from pipeline.batches import Encoded, plan_steps
+from pipeline.batches import Encoded, encode_examples, plan_steps
 from pipeline.config import Config, load_config
 from pipeline.frozen import cached_states
 from pipeline.lora import adapted_model
 from pipeline.model import load_tokenizer, quiet_libraries
 from pipeline.stage import read_jsonl
-from pipeline.train import encode_examples
 from pipeline.trainer import Steps, make_trainer
 
 RESULT = Path(__file__).parent / "results" / "train_speed.json"

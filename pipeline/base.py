@@ -52,15 +52,29 @@ def base_identity(settings: ModelSettings) -> str:
     return f"{settings.base}@{snapshot.name if snapshot else settings.revision or 'main'}"
 
 
-def fetch_base(settings: ModelSettings) -> Path:
-    """The folder of the base model, fetched or converted first where it has to be."""
+def find_base(settings: ModelSettings) -> Path | None:
+    """The folder of the base model if it is here, maybe without its weights; nothing is fetched."""
+    if settings.base == EMBEDDED:
+        folder: Path | None = cache_folder() / "models" / EMBEDDED
+    elif Path(settings.base).is_dir():
+        folder = Path(settings.base)
+    else:
+        folder = _hub_snapshot(settings, fetch=False, weights=False)
+    return folder if folder and (folder / "config.json").is_file() else None
+
+
+def fetch_base(settings: ModelSettings, weights: bool = True) -> Path:
+    """The folder of the base model, fetched or converted first where it has to be.
+
+    A user's folder may lack its weights where they are not asked for.
+    """
     if settings.base == EMBEDDED:
         return _embedded()
     folder = Path(settings.base)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise UserError(f"{folder}: no config.json in it, so it is not a model folder; set model.base")
-        if not any(folder.glob("*.safetensors")):
+        if weights and not any(folder.glob("*.safetensors")):
             raise UserError(
                 f"{folder}: no .safetensors file in it; other weight formats are not loaded, convert it first"
             )
@@ -144,8 +158,8 @@ def _convert(folder: Path, gguf: str) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _hub_snapshot(settings: ModelSettings, fetch: bool) -> Path | None:
-    """The snapshot of a Hugging Face id; None if it is not here and not to be fetched."""
+def _hub_snapshot(settings: ModelSettings, fetch: bool, weights: bool = True) -> Path | None:
+    """The snapshot of a Hugging Face id; None if it is not here (with its weights) and not to be fetched."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -166,7 +180,7 @@ def _hub_snapshot(settings: ModelSettings, fetch: bool) -> Path | None:
         raise UserError(
             f"model.base: {settings.base!r} is neither {EMBEDDED!r}, a local folder, nor a model of the hub: {reason}"
         ) from error
-    return path if fetch or has_weights(path) else None  # else it was broken off
+    return path if fetch or not weights or has_weights(path) else None  # else it was broken off
 
 
 def _digest_folder(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Which examples make up which step, and how they become tensors.
 
-Works on token ids alone. The order is drawn beforehand from the seed, so that a run that was killed and
+Works on token ids. The order is drawn beforehand from the seed, so that a run that was killed and
 taken up again sees the batches of one that was not. With `packing`, questions about one context share a
 sequence that holds their common prompt prefix once: each attends to the prefix and to itself, at the
 positions that it would have alone, so that loss and gradients are those of separate sequences.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.errors import UserError
-from pipeline.model import common_prefix
+from pipeline.model import common_prefix, encode_completions, encode_prompts
 from pipeline.settings import TrainSettings
 
 IGNORED = -100
@@ -53,6 +53,16 @@ class TokenSequence:
     owners: list[int]
 
 
+def encode_examples(tokenizer: Any, lines: Sequence[Mapping[str, Any]]) -> list[Encoded]:
+    """The examples of rendered lines."""
+    prompts = encode_prompts(tokenizer, [line["prompt"] for line in lines])
+    completions = encode_completions(tokenizer, [line["completion"] for line in lines])
+    return [
+        Encoded(prompt + completion, len(completion), f"{line['db_id']}\n{line['context']}")
+        for prompt, completion, line in zip(prompts, completions, lines, strict=True)
+    ]
+
+
 def plan_steps(examples: Sequence[Encoded], settings: TrainSettings, seed: int) -> Plan:
     """Every epoch holds every example once; sequences of like length meet, which spares padding."""
     draw = random.Random(seed)
@@ -65,6 +75,15 @@ def plan_steps(examples: Sequence[Encoded], settings: TrainSettings, seed: int) 
     while len(sequences) < steps * size:
         sequences = sequences + _epoch(examples, settings.packing, size, draw)
     return Plan(sequences[: steps * size], size, steps, steps_an_epoch)
+
+
+def batches(plan: Plan, at_once: int) -> list[list[list[int]]]:
+    """What runs at once, in one process: each step's sequences, so many at a time."""
+    return [
+        plan.sequences[first : min(first + at_once, start + plan.size)]
+        for start in range(0, len(plan.sequences), plan.size)
+        for first in range(start, start + plan.size, at_once)
+    ]
 
 
 def _epoch(examples: Sequence[Encoded], packing: int, size: int, draw: random.Random) -> list[list[int]]:
@@ -172,7 +191,7 @@ def completion_loss(model: Any, inputs: Mapping[str, Any], count: Any = None) ->
     labels = inputs["labels"]
     scored = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
     outputs = model(**forward_inputs(model, inputs), logits_to_keep=scored)
-    targets = labels[:, scored + 1]
+    targets = labels[:, scored + 1].to(outputs.logits.device)
     total = torch.nn.functional.cross_entropy(
         outputs.logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum"
     )

@@ -217,6 +217,26 @@ def run(
     run_line(_config(recipe, overrides, quick, seed), force=force, resume=resume)
 
 
+@app.command(epilog=example("loraql plan sample\n  loraql plan sample train.quantization=nf4 --no-measure"))
+def plan(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="time a few passes of the real model, or do without")
+    ] = True,
+    quick: Quick = False,
+    seed: Seed = None,
+) -> None:
+    """Show what training would take: memory, disk, time, and what to change."""
+    from pipeline.plan import plan as show_plan
+    from pipeline.run import require_before
+    from pipeline.train import TRAIN
+
+    config = _config(recipe, overrides, quick, seed)
+    require_before(TRAIN, config, recipe, "plan")
+    show_plan(config, measure)
+
+
 @app.command(epilog=example("loraql status sample"))
 def status(recipe: Recipe, overrides: Overrides = None, quick: Quick = False, seed: Seed = None) -> None:
     """Show each stage: fresh, or stale and why."""

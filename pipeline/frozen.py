@@ -6,6 +6,7 @@ With `train.freeze_layers` these layers make the same of an example in every epo
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipeline.batches import Encoded, collate, forward_inputs, make_sequence
 from pipeline.config import Config
 from pipeline.console import progress, say
 from pipeline.lora import decoder_stack
-from pipeline.model import attention_span, pick_dtype
+from pipeline.model import attention_span, pick_device, pick_dtype
 from pipeline.stage import cache_folder
 from pipeline.states import States, room_needed, states_key
 
@@ -95,6 +96,43 @@ class _ReachedError(Exception):
         self.hidden = hidden
 
 
+@dataclass(frozen=True)
+class Room:
+    """Where states of frozen layers are kept or would be, how many gigabytes, and why not, if not."""
+
+    folder: Path
+    width: int
+    kind: str
+    gigabytes: float
+    refusal: str | None
+
+
+def states_room(config: Config, frozen: Frozen, model: Any, examples: Sequence[Encoded]) -> Room:
+    """What keeping the states of these examples takes, and whether it can be done."""
+    settings = config.train
+    compute = pick_dtype(settings.compute)
+    kind = {"float32": "fp32", "bfloat16": "bf16"}[compute] if config.cache.dtype == "auto" else config.cache.dtype
+    width = model.config.get_text_config().hidden_size
+    key = states_key(
+        examples,
+        base=base_identity(config.model),
+        quantization=settings.quantization,
+        compute=compute,
+        device=pick_device(),
+        layers=settings.freeze_layers,
+        kind=kind,
+    )
+    folder = cache_folder() / FOLDER / key
+    needed = room_needed(examples, width, kind)
+    if frozen.has_dropout():
+        refusal: str | None = "this model has dropout in them"
+    elif max(len(example.ids) for example in examples) > attention_span(model):
+        refusal = "this model's layers do not see the whole of the examples"
+    else:
+        refusal = _no_room(folder, needed, config.cache.max_gb)
+    return Room(folder, width, kind, needed, refusal)
+
+
 def cached_states(
     config: Config, model: Any, examples: Sequence[Encoded], places: Iterable[int], pad: int
 ) -> tuple[Frozen, States] | None:
@@ -106,34 +144,13 @@ def cached_states(
     if count == 0 or config.cache.max_gb == 0:
         return None
     frozen = Frozen(model, count)
-    if frozen.has_dropout():
-        say("  frozen layers run each time: this model has dropout in them")
+    room = states_room(config, frozen, model, examples)
+    if room.refusal:
+        say(f"  frozen layers run each time: {room.refusal}")
         return None
-    if max(len(example.ids) for example in examples) > attention_span(model):
-        say("  frozen layers run each time: this model's layers do not see the whole of the examples")
-        return None
-    kind = {"float32": "fp32", "bfloat16": "bf16"}[pick_dtype(config.train.compute)]
-    kind = kind if config.cache.dtype == "auto" else config.cache.dtype
-    width = model.config.get_text_config().hidden_size
-    folder = (
-        cache_folder()
-        / FOLDER
-        / states_key(
-            examples,
-            base=base_identity(config.model),
-            quantization=config.train.quantization,
-            compute=pick_dtype(config.train.compute),
-            device=str(model.device.type),
-            layers=count,
-            kind=kind,
-        )
-    )
-    needed = room_needed(examples, width, kind)
-    if not _has_room(folder, needed, config.cache.max_gb):
-        return None
-    states = States(folder, examples, width, kind) if processes.number() == 0 else None
+    states = States(room.folder, examples, room.width, room.kind) if processes.number() == 0 else None
     processes.wait()  # for the files
-    states = states or States(folder, examples, width, kind)
+    states = states or States(room.folder, examples, room.width, room.kind)
     units = states.missing(places)
     processes.wait()  # with writing
     mine = units[processes.number() :: processes.count()]
@@ -143,17 +160,15 @@ def cached_states(
             states.write(unit, frozen.states({name: tensor.to(model.device) for name, tensor in batch.items()})[0])
             advance(len(unit))
     processes.wait()
-    say(f"  states of {count} frozen layers: {1000 * needed:,.0f} MB in {folder}")
+    say(f"  states of {count} frozen layers: {1000 * room.gigabytes:,.0f} MB in {room.folder}")
     return frozen, states
 
 
-def _has_room(folder: Path, needed: float, most: float) -> bool:
-    """Whether so many gigabytes may be kept; files that are there already need none."""
+def _no_room(folder: Path, needed: float, most: float) -> str | None:
+    """Why so many gigabytes may not be kept, if so; files that are there already need none."""
     if needed > most:
-        say(f"  frozen layers run each time: their states would take {needed:.1f} GB, and cache.max_gb is {most:g}")
-        return False
+        return f"their states would take {needed:.1f} GB, and cache.max_gb is {most:g}"
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     if not folder.is_dir() and needed * 1e9 > shutil.disk_usage(there).free:
-        say(f"  frozen layers run each time: their states would take {needed:.1f} GB, and {there} has no room for them")
-        return False
-    return True
+        return f"their states would take {needed:.1f} GB, and {there} has no room for them"
+    return None

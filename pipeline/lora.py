@@ -1,6 +1,7 @@
 """The model that is trained: a quantized base, LoRA on the layers above the frozen ones.
 
-Reads a model folder, writes nothing. Adapters go on linear modules inside decoder layers only.
+Reads a model folder, writes nothing. Adapters go on linear modules inside decoder layers only. The same can be had
+without weights, to know beforehand what it takes.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from typing import Any
 
 from data.errors import UserError
 from pipeline.config import Config
-from pipeline.model import load_model, pick_dtype
+from pipeline.model import empty_model, load_model, pick_dtype
+from pipeline.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,45 @@ class ParameterCount:
 def adapted_model(config: Config, base: Path) -> Any:
     """The quantized base with LoRA on the layers that are not frozen; adapters in full precision."""
     import torch
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft import prepare_model_for_kbit_training
 
     settings = config.train
     torch.manual_seed(config.seed)
     model = load_model(base, quantization=settings.quantization, dtype=pick_dtype(settings.compute))
     if settings.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
+    return _add_adapters(model, settings)
+
+
+def adapted_shape(settings: TrainSettings, base: Path) -> Any:
+    """The same model without its weights, on torch's meta device; needs no more than the base's config.json.
+
+    Weights that would be quantized are not, but are counted as such, and the others are in full precision then.
+    """
+    import torch
+
+    with torch.device("meta"):
+        model = empty_model(base, pick_dtype(settings.compute))
+        if settings.quantization != "none":
+            quantized = {id(module.weight) for module in _linears(model, decoder_stack(model)[0]).values()}
+            for parameter in model.parameters():
+                if id(parameter) in quantized:
+                    parameter.quantization = settings.quantization
+                else:
+                    parameter.data = parameter.data.float()  # as peft prepares them
+        return _add_adapters(model, settings)
+
+
+def _add_adapters(model: Any, settings: TrainSettings) -> Any:
+    from peft import LoraConfig, get_peft_model
+
     pattern, stack = decoder_stack(model)
     layers = len(stack)
     if settings.freeze_layers >= layers:
         raise UserError(
             f"train.freeze_layers: {settings.freeze_layers} was given, but the model has {layers} decoder layers; at most {layers - 1}"
         )
-    linear = _linear_names(model, pattern)
+    linear = {name.rsplit(".", 1)[-1] for name in _linears(model, pattern)}
     targets = linear if settings.lora.targets == "all-linear" else set(settings.lora.targets)
     if not targets <= linear:
         raise UserError(
@@ -69,13 +96,13 @@ def decoder_stack(model: Any) -> tuple[str, Any]:
     )
 
 
-def _linear_names(model: Any, pattern: str) -> set[str]:
-    """Names of the linear modules inside decoder layers, as LoRA targets them."""
+def _linears(model: Any, pattern: str) -> dict[str, Any]:
+    """The linear modules inside decoder layers, which LoRA targets by the ends of their names."""
     import torch
     from transformers.pytorch_utils import Conv1D
 
     return {
-        name.rsplit(".", 1)[-1]
+        name: module
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear | Conv1D) and f".{pattern}." in f".{name}"
     }
@@ -89,5 +116,6 @@ def count_parameters(model: Any) -> ParameterCount:
         count = parameter.numel() * (2 if kind == "Params4bit" else 1)
         trainable += count if parameter.requires_grad else 0
         frozen += 0 if parameter.requires_grad else count
-        quantized += count if kind in {"Params4bit", "Int8Params"} else 0
+        is_quantized = kind in {"Params4bit", "Int8Params"} or hasattr(parameter, "quantization")
+        quantized += count if is_quantized else 0
     return ParameterCount(trainable, frozen, quantized, len(decoder_stack(model)[1]))

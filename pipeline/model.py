@@ -99,6 +99,21 @@ def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float3
     return model
 
 
+def empty_model(folder: Path, dtype: str) -> Any:
+    """The architecture that a folder's config.json describes, on torch's current device, with whatever weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    quiet_libraries()
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder}: its config.json describes no model: {str(error).strip().splitlines()[0]}"
+        ) from error
+
+
 def load_adapter(model: Any, folder: Path, name: str = "default") -> Any:
     """The model with one LoRA adapter on it."""
     from peft import PeftModel

@@ -14,6 +14,7 @@ from typing import Any
 
 from data.errors import UserError
 from pipeline.config import Config
+from pipeline.memory import MemoryFullError
 
 LAST_LINES = 5
 
@@ -53,7 +54,7 @@ def from_first(own: Any) -> Any:
 def spread(work: str, processes: int, config: Config, *words: str) -> None:
     """Starts `python -m pipeline.worker WORK CONFIG WORDS...` so many times, and waits for the end.
 
-    Raises UserError with what one of them failed with; then the others are stopped.
+    Raises UserError (MemoryFullError) with what one of them failed with; then the others are stopped.
     """
     with tempfile.TemporaryDirectory() as folder:
         told, errors, log = (Path(folder) / name for name in ("config.json", "error.json", "log"))
@@ -66,6 +67,7 @@ def spread(work: str, processes: int, config: Config, *words: str) -> None:
         if done.returncode == 0:
             return
         if errors.is_file():
-            raise UserError(json.loads(errors.read_text(encoding="utf-8")))
+            told_of = json.loads(errors.read_text(encoding="utf-8"))
+            raise (MemoryFullError if told_of["memory"] else UserError)(told_of["error"])
         last = " ".join(log.read_text(encoding="utf-8", errors="replace").split("\n")[-LAST_LINES:])
         raise UserError(f"{work}: one of {processes} processes ended with code {done.returncode}: {last.strip()}")

@@ -79,7 +79,7 @@ def render(config: Config, folder: Path) -> None:
             raise UserError(
                 f"{config.data.root / 'processed'}: no usable question is left for {split}; see stats.json there and selection.databases"
             )
-    tokenizer = load_tokenizer(fetch_base(config.model))
+    tokenizer = load_tokenizer(fetch_base(config.model, weights=False))
     asked = [example for chosen in drawn.values() for example in chosen]
     prompter = Prompter(config, splits["train"], asked, tokenizer)
     stats: dict[str, Any] = {

@@ -20,16 +20,19 @@ LINE: tuple[Stage, ...] = (download_stage(), PREPARE, RENDER, TRAIN, EVALUATE, E
 
 def run_one(stage: Stage, config: Config, recipe: str, *, force: bool = False, resume: bool = True) -> bool:
     """Runs one stage after making sure that those before it are up to date under the same configuration."""
-    for earlier in LINE:
-        if earlier.name == stage.name:
-            break
+    require_before(stage, config, recipe, stage.name)
+    return run_stage(stage, config, force=force, resume=resume)
+
+
+def require_before(stage: Stage, config: Config, recipe: str, command: str) -> None:
+    """Raises UserError for `command`, saying what to run, unless all stages before this one are up to date."""
+    for earlier in LINE[: [own.name for own in LINE].index(stage.name)]:
         reason = why_stale(earlier, config)
         if reason:
             raise UserError(
-                f"{stage.name} needs {earlier.name}, which is not up to date ({reason}): "
+                f"{command} needs {earlier.name}, which is not up to date ({reason}): "
                 f"run `loraql {earlier.name} {recipe}` with the same settings, or `loraql run {recipe}`"
             )
-    return run_stage(stage, config, force=force, resume=resume)
 
 
 def run(config: Config, *, force: bool = False, resume: bool = True) -> None:

@@ -105,6 +105,13 @@ def room_needed(examples: Sequence[Encoded], width: int, kind: str) -> float:
     return rows * width * np.dtype(TYPES[kind]).itemsize / 1e9
 
 
+def unit_tokens(examples: Sequence[Encoded]) -> int:
+    """Tokens that are computed for the states of all examples: those of all units."""
+    prefixes, rests, units, _ = _pieces(examples)
+    shared = sum(prefixes[context].length * len(units[context]) for context in units)
+    return shared + sum(rest.length for rest in rests)
+
+
 def states_key(examples: Sequence[Encoded], **settings: object) -> str:
     """A name for what states depend on: the tokens, and the base, how it is loaded and how deep."""
     digest = hashlib.sha256(json.dumps([VERSION, UNIT_TOKENS, settings], sort_keys=True).encode())

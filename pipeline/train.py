@@ -6,32 +6,23 @@ taken up again at a checkpoint sees the same batches as one that was not.
 """
 
 import json
-import resource
 import shutil
-import time
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
+from data.errors import UserError
 from pipeline.base import base_identity, fetch_base
-from pipeline.batches import Encoded, Plan, check_packing, make_sequence, plan_steps
+from pipeline.batches import check_packing, encode_examples, plan_steps
 from pipeline.config import Config
-from pipeline.console import say, table
+from pipeline.console import say
 from pipeline.frozen import cached_states
-from pipeline.lora import adapted_model, count_parameters
-from pipeline.model import (
-    attention_span,
-    encode_completions,
-    encode_prompts,
-    load_tokenizer,
-    pick_device,
-    quiet_libraries,
-)
+from pipeline.lora import adapted_model
+from pipeline.memory import MemoryFullError, release_memory, smaller_batch, told_when_full
+from pipeline.model import attention_span, load_tokenizer, quiet_libraries
 from pipeline.processes import spread
-from pipeline.settings import TrainSettings
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
 from pipeline.trainer import Steps, make_trainer, watch_steps
+from pipeline.trial import announce
 
 TRAIN = Stage(
     name="train",
@@ -53,14 +44,34 @@ TRAIN = Stage(
 def train(config: Config, folder: Path) -> None:
     """Trains to the end, from the last whole checkpoint in `folder` if there is one, in as many processes as asked.
 
-    Raises UserError for settings that the model does not allow, and when the loss stops being a number.
+    Where memory runs out it goes on from there in smaller batches. Raises UserError for settings that the model does
+    not allow, when the loss stops being a number, and when not even one sequence fits into memory.
     """
+    if config.train.processes > 1:
+        fetch_base(config.model)  # once, before all of them do
+    while True:
+        try:
+            _go_on(config, folder)
+            return
+        except MemoryFullError:
+            fewer = smaller_batch(config.train)
+            if fewer is None:
+                raise
+        release_memory()
+        say(
+            f"  memory ran out with train.batch_size={config.train.batch_size}: going on with "
+            f"train.batch_size={fewer.batch_size} train.accumulation={fewer.accumulation}, the same steps"
+        )
+        config = config.model_copy(update={"train": fewer})
+
+
+def _go_on(config: Config, folder: Path) -> None:
+    """Trains from the last whole checkpoint in `folder`, or from the start."""
     checkpoint = _last_checkpoint(folder)
     _trim_metrics(folder / "metrics.jsonl", int(checkpoint.name.split("-")[1]) if checkpoint else 0)
     if config.train.processes == 1:
         fit(config, folder, checkpoint)
     else:
-        fetch_base(config.model)  # once, before all of them do
         spread("train", config.train.processes, config, str(folder), *([str(checkpoint)] if checkpoint else []))
 
 
@@ -73,89 +84,20 @@ def fit(config: Config, folder: Path, checkpoint: Path | None) -> None:
     tokenizer = load_tokenizer(base)
     examples = encode_examples(tokenizer, lines)
     plan = plan_steps(examples, settings, config.seed)
-    model = adapted_model(config, base)
-    check_packing(examples, plan, attention_span(model))
-    asked = {place for sequence in plan.sequences for place in sequence}
-    pad = tokenizer.pad_token_id
-    steps = Steps(model, examples, pad, cached_states(config, model, examples, asked, pad))
-    _announce(steps, settings, plan)
+    with told_when_full(UserError, "before training, with one sequence at once", settings):
+        model = adapted_model(config, base)
+        check_packing(examples, plan, attention_span(model))
+        asked = {place for sequence in plan.sequences for place in sequence}
+        pad = tokenizer.pad_token_id
+        steps = Steps(model, examples, pad, cached_states(config, model, examples, asked, pad))
+        announce(steps, settings, plan)
     if checkpoint:
         say(f"  resuming from {checkpoint.name}")
-    with ExitStack() as opened:
+    at_once = f"with {settings.sequences_at_once} sequence{'s' if settings.sequences_at_once > 1 else ''} at once"
+    with ExitStack() as opened, told_when_full(MemoryFullError, at_once, settings):
         watch = watch_steps(folder / "metrics.jsonl", plan, settings, opened)
         trainer = make_trainer(config, folder, tokenizer, steps, plan, watch)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-
-
-def encode_examples(tokenizer: Any, lines: Sequence[Mapping[str, Any]]) -> list[Encoded]:
-    prompts = encode_prompts(tokenizer, [line["prompt"] for line in lines])
-    completions = encode_completions(tokenizer, [line["completion"] for line in lines])
-    return [
-        Encoded(prompt + completion, len(completion), f"{line['db_id']}\n{line['context']}")
-        for prompt, completion, line in zip(prompts, completions, lines, strict=True)
-    ]
-
-
-def _announce(steps: Steps, settings: TrainSettings, plan: Plan) -> None:
-    """Parameter counts, and what the run will take, judged from a trial pass that changes nothing."""
-    count = count_parameters(steps.model)
-    table(
-        "Parameters",
-        ["trainable", "frozen", "of them quantized", "layers with adapters"],
-        [
-            [
-                f"{count.trainable:,}",
-                f"{count.frozen:,}",
-                f"{count.quantized:,} ({settings.quantization})",
-                f"{count.layers - settings.freeze_layers} of {count.layers}",
-            ]
-        ],
-    )
-    lengths = [len(make_sequence([steps.examples[place] for place in places]).ids) for places in plan.sequences]
-    ranked = sorted(range(len(lengths)), key=lengths.__getitem__)
-    checkpointing = settings.gradient_checkpointing
-    _trial_pass(steps, plan.sequences[ranked[0]], 1, checkpointing)  # the first one is slower
-    at_once = settings.sequences_at_once
-    seconds, gigabytes = _trial_pass(steps, plan.sequences[ranked[-1]], at_once, checkpointing)
-    minutes = seconds / lengths[ranked[-1]] * sum(lengths) / settings.processes / 60
-    epochs = plan.steps / plan.steps_an_epoch
-    say(
-        f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequence{'' if plan.size == 1 else 's'}, {sum(lengths):,} tokens; "
-        f"estimate: {minutes:.1f} minutes, at most {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
-    )
-
-
-def _trial_pass(steps: Steps, places: Sequence[int], sequences: int, checkpointing: bool) -> tuple[float, float]:
-    """Seconds of a forward and backward pass, and gigabytes in use with that many sequences at once."""
-    import torch
-
-    on_gpu = pick_device() == "cuda"
-    model = steps.model
-    model.train()
-    if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-        model.enable_input_require_grads()
-    inputs = {name: tensor.to(model.device) for name, tensor in steps.batch([places]).items()}
-    before = _memory_gb()
-    start = time.perf_counter()
-    # Dropout draws random numbers here that the training steps must not miss.
-    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if on_gpu else []):
-        loss, _ = steps.loss(model, inputs)
-        loss.backward()
-        if on_gpu:
-            torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
-    growth = max(_memory_gb() - before, 0.0)
-    model.zero_grad(set_to_none=True)
-    return seconds, before + growth * sequences
-
-
-def _memory_gb() -> float:
-    import torch
-
-    if pick_device() == "cuda":
-        return float(torch.cuda.max_memory_allocated()) / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from data.errors import UserError
 from pipeline import processes
@@ -19,7 +19,13 @@ from pipeline.console import progress
 from pipeline.frozen import Frozen
 from pipeline.model import pick_device, pick_dtype
 from pipeline.settings import TrainSettings
-from pipeline.states import States
+
+
+class Known(Protocol):
+    """What frozen layers make of examples."""
+
+    def read(self, places: Sequence[int]) -> Any:
+        """The states of these examples' sequence, (length, width)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Steps:
     model: Any
     examples: Sequence[Encoded]
     pad: int
-    known: tuple[Frozen, States] | None
+    known: tuple[Frozen, Known] | None
 
     def batch(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
         from torch.nn.utils.rnn import pad_sequence

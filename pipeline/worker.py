@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from pipeline.config import Config
+from pipeline.memory import MemoryFullError
 from pipeline.model import pick_device
 from pipeline.processes import number
 
@@ -39,7 +40,8 @@ def main(work: str, config: str, errors: str, *words: str) -> int:
         together.wait_for_everyone()  # one that leaves early takes the others with it
         together.destroy_process_group()
     except UserError as error:
-        Path(errors).write_text(json.dumps(str(error)), encoding="utf-8")
+        told = {"error": str(error), "memory": isinstance(error, MemoryFullError)}
+        Path(errors).write_text(json.dumps(told), encoding="utf-8")
         return error.exit_code
     return 0
 
