@@ -103,6 +103,9 @@ def cached_states(
     count = config.train.freeze_layers
     if count == 0 or config.cache.max_gb == 0:
         return None
+    if config.train.sharding != "none":
+        say("  frozen layers run each time: no process can run a sharded model's layers by itself")
+        return None
     frozen = Frozen(model, count)
     if frozen.has_dropout():
         say("  frozen layers run each time: this model has dropout in them")

@@ -29,7 +29,9 @@ def adapted_model(config: Config, base: Path) -> Any:
 
     settings = config.train
     torch.manual_seed(config.seed)
-    model = load_model(base, quantization=settings.quantization, dtype=pick_dtype(settings.compute))
+    sharded = settings.sharding != "none"
+    dtype = pick_dtype(settings.compute)
+    model = load_model(base, quantization=settings.quantization, dtype=dtype, sharded=sharded)
     if settings.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
     pattern, stack = decoder_stack(model)

@@ -62,8 +62,11 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float32") -> Any:
-    """A causal language model on the device at hand, its weights in `dtype` or quantized to 4 or 8 bits."""
+def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float32", sharded: bool = False) -> Any:
+    """A causal language model on the device at hand, its weights in `dtype` or quantized to 4 or 8 bits.
+
+    One that is to be `sharded` waits in main memory, and its 4-bit weights are stored as `dtype`, which can be split.
+    """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -76,6 +79,7 @@ def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float3
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=compute,
+            bnb_4bit_quant_storage=compute if sharded else torch.uint8,
         ),
         "int8": BitsAndBytesConfig(load_in_8bit=True),
     }[quantization]
@@ -87,7 +91,8 @@ def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float3
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-            device_map={"": pick_device()},
+            # Quantizing needs the device.
+            device_map={"": "cpu" if sharded and quantization == "none" else pick_device()},
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: cannot be loaded as a model: {str(error).strip().splitlines()[0]}") from error

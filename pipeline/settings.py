@@ -139,6 +139,7 @@ class TrainSettings(Settings):
     checkpoints: PositiveInt = Field(3, description="how many, evenly spaced, the last at the end")
     gradient_checkpointing: bool = Field(False, description="costs a third of the time where memory is short")
     processes: PositiveInt = Field(1, description="that share the batch: a GPU each, or the cores")
+    sharding: Literal["none", "fsdp", "zero3"] = Field("none", description="spread the model over the processes, too")
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
 
     @model_validator(mode="after")
@@ -151,6 +152,12 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"train.processes: {self.processes} do not share the {self.batch_size // self.packing} sequences of a "
                 "batch evenly; change train.batch_size or train.packing"
+            )
+        if self.sharding != "none" and self.processes == 1:
+            raise ValueError(f"train.sharding: {self.sharding} wants train.processes of 2 or more, a GPU for each")
+        if self.sharding != "none" and self.quantization == "int8":
+            raise ValueError(
+                f"train.sharding: {self.sharding} cannot split 8-bit weights; set train.quantization to nf4 or none"
             )
         return self
 

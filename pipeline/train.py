@@ -30,6 +30,7 @@ from pipeline.model import (
 )
 from pipeline.processes import spread
 from pipeline.settings import TrainSettings
+from pipeline.sharding import accelerate_file
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
 from pipeline.trainer import Steps, make_trainer, watch_steps
 
@@ -60,8 +61,10 @@ def train(config: Config, folder: Path) -> None:
     if config.train.processes == 1:
         fit(config, folder, checkpoint)
     else:
+        settings = accelerate_file(config.train)
         fetch_base(config.model)  # once, before all of them do
-        spread("train", config.train.processes, config, str(folder), *([str(checkpoint)] if checkpoint else []))
+        words = [str(folder), *([str(checkpoint)] if checkpoint else [])]
+        spread("train", config.train.processes, config, *words, accelerate=settings)
 
 
 def fit(config: Config, folder: Path, checkpoint: Path | None) -> None:
@@ -112,16 +115,22 @@ def _announce(steps: Steps, settings: TrainSettings, plan: Plan) -> None:
         ],
     )
     lengths = [len(make_sequence([steps.examples[place] for place in places]).ids) for places in plan.sequences]
+    epochs = plan.steps / plan.steps_an_epoch
+    todo = (
+        f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequence{'' if plan.size == 1 else 's'}, "
+        f"{sum(lengths):,} tokens; "
+    )
+    if settings.sharding != "none":  # no process can run the model by itself
+        say(f"{todo}no estimate: the model is spread over {settings.processes} processes")
+        return
     ranked = sorted(range(len(lengths)), key=lengths.__getitem__)
     checkpointing = settings.gradient_checkpointing
     _trial_pass(steps, plan.sequences[ranked[0]], 1, checkpointing)  # the first one is slower
     at_once = settings.sequences_at_once
     seconds, gigabytes = _trial_pass(steps, plan.sequences[ranked[-1]], at_once, checkpointing)
     minutes = seconds / lengths[ranked[-1]] * sum(lengths) / settings.processes / 60
-    epochs = plan.steps / plan.steps_an_epoch
     say(
-        f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequence{'' if plan.size == 1 else 's'}, {sum(lengths):,} tokens; "
-        f"estimate: {minutes:.1f} minutes, at most {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
+        f"{todo}estimate: {minutes:.1f} minutes, at most {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
     )
 
 

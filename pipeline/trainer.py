@@ -19,6 +19,7 @@ from pipeline.console import progress
 from pipeline.frozen import Frozen
 from pipeline.model import pick_device, pick_dtype
 from pipeline.settings import TrainSettings
+from pipeline.sharding import gathered_adapters
 from pipeline.states import States
 
 
@@ -65,6 +66,12 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
             if num_items_in_batch is not None:  # of all processes, whose gradients are averaged
                 loss = loss * self.accelerator.num_processes
             return (loss, outputs) if return_outputs else loss
+
+        def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+            if self.is_fsdp_enabled:  # the library's own way gathers the whole base, too
+                self._save(output_dir, state_dict=gathered_adapters(self.model))
+            else:
+                super().save_model(output_dir, _internal_call)
 
     settings = config.train
     on_gpu = pick_device() == "cuda"
