@@ -35,6 +35,18 @@ def shard_on_cpu(together: Any) -> None:
     together.distributed_type = DistributedType.MULTI_GPU  # the kinds that it looks for FSDP's settings in
 
 
+def split_while_loading(settings: TrainSettings, dtype: str) -> Any:
+    """Makes the next model be split by ZeRO-3 as it is loaded, for as long as what is returned is kept."""
+    if settings.sharding != "zero3":
+        return None
+    from accelerate.utils import DeepSpeedPlugin
+
+    plugin = DeepSpeedPlugin()
+    plugin.set_mixed_precision("bf16" if dtype == "bfloat16" else "no")
+    plugin.set_deepspeed_weakref()
+    return plugin
+
+
 def gathered_adapters(model: Any) -> dict[str, Any]:
     """The trained parameters of a sharded model, whole and in memory of the first process; all have to ask."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict

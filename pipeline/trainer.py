@@ -19,7 +19,7 @@ from pipeline.console import progress
 from pipeline.frozen import Frozen
 from pipeline.model import pick_device, pick_dtype
 from pipeline.settings import TrainSettings
-from pipeline.sharding import gathered_adapters
+from pipeline.sharding import gathered_adapters, shard_on_cpu
 from pipeline.states import States
 
 
@@ -52,6 +52,7 @@ class Steps:
 
 def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, plan: Plan, watch: Any) -> Any:
     """TRL's trainer on the sequences of the plan, in their order."""
+    import torch
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
@@ -89,7 +90,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         bf16=pick_dtype(settings.compute) == "bfloat16",
         gradient_checkpointing=settings.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        use_cpu=not on_gpu,
+        use_cpu=not on_gpu and settings.sharding != "zero3",  # Accelerate shards on GPUs alone if it is said
         ddp_backend="gloo" if processes.count() > 1 and not on_gpu else None,
         dataloader_pin_memory=on_gpu,
         train_sampling_strategy="sequential",  # the order is drawn beforehand
@@ -104,6 +105,8 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         disable_tqdm=True,
         report_to=_reporters(settings),
     )
+    if settings.sharding == "fsdp" and not on_gpu:
+        shard_on_cpu(arguments.distributed_state)
     trainer = CompletionTrainer(
         model=steps.model,
         args=arguments,
@@ -113,10 +116,12 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
-    # TRL casts the adapters of a quantized model to bfloat16; they train in full precision here.
+    # TRL casts the adapters of a quantized model to bfloat16; they train in full precision here (with ZeRO-3 it is
+    # DeepSpeed's copy of them that does).
+    kind = getattr(torch, pick_dtype(settings.compute)) if settings.sharding == "zero3" else torch.float32
     for parameter in steps.model.parameters():
         if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+            parameter.data = parameter.data.to(kind)
     return trainer
 
 

@@ -12,7 +12,6 @@ from data.errors import UserError
 from pipeline.config import Config
 from pipeline.model import pick_device
 from pipeline.processes import number
-from pipeline.sharding import shard_on_cpu
 
 
 def main(work: str, config: str, errors: str, *words: str) -> int:
@@ -29,8 +28,6 @@ def main(work: str, config: str, errors: str, *words: str) -> int:
     together = PartialState(cpu=not on_gpu)
     try:
         read = Config.model_validate_json(Path(config).read_text(encoding="utf-8"))
-        if read.train.sharding != "none" and not on_gpu:
-            shard_on_cpu(together)
         if work == "train":
             from pipeline.train import fit
 
