@@ -31,6 +31,7 @@ from pipeline.model import (
 from pipeline.processes import spread
 from pipeline.settings import TrainSettings
 from pipeline.sharding import accelerate_file
+from pipeline.speed import choose_speed, describe_speed
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
 from pipeline.trainer import Steps, make_trainer, watch_steps
 
@@ -71,6 +72,7 @@ def fit(config: Config, folder: Path, checkpoint: Path | None) -> None:
     """Trains from a checkpoint, or from the start: as the only process, or as one of several (`pipeline/worker.py`)."""
     quiet_libraries()
     settings = config.train
+    speed = choose_speed(settings)
     lines = read_jsonl(config.run / "render" / "train.jsonl")
     base = fetch_base(config.model)
     tokenizer = load_tokenizer(base)
@@ -82,6 +84,7 @@ def fit(config: Config, folder: Path, checkpoint: Path | None) -> None:
     pad = tokenizer.pad_token_id
     steps = Steps(model, examples, pad, cached_states(config, model, examples, asked, pad))
     _announce(steps, settings, plan)
+    say(f"  {describe_speed(speed)}")
     if checkpoint:
         say(f"  resuming from {checkpoint.name}")
     with ExitStack() as opened:

@@ -20,6 +20,7 @@ from pipeline.frozen import Frozen
 from pipeline.model import pick_device, pick_dtype
 from pipeline.settings import TrainSettings
 from pipeline.sharding import gathered_adapters, shard_on_cpu
+from pipeline.speed import choose_speed, optimizer_name, speed_up
 from pipeline.states import States
 
 
@@ -75,6 +76,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
                 super().save_model(output_dir, _internal_call)
 
     settings = config.train
+    speed = choose_speed(settings)
     on_gpu = pick_device() == "cuda"
     arguments = SFTConfig(
         output_dir=str(folder),
@@ -82,6 +84,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         max_steps=plan.steps,
         per_device_train_batch_size=settings.sequences_at_once,
         gradient_accumulation_steps=settings.accumulation,
+        optim=optimizer_name(speed),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.scheduler,
         warmup_steps=round(settings.warmup * plan.steps),
@@ -122,6 +125,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
     for parameter in steps.model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(kind)
+    speed_up(steps.model, speed, settings.freeze_layers)
     return trainer
 
 
