@@ -143,6 +143,9 @@ def cached_states(
     count = config.train.freeze_layers
     if count == 0 or config.cache.max_gb == 0:
         return None
+    if config.train.sharding != "none":
+        say("  frozen layers run each time: no process can run a sharded model's layers by itself")
+        return None
     frozen = Frozen(model, count)
     room = states_room(config, frozen, model, examples)
     if room.refusal:

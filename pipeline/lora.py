@@ -12,6 +12,7 @@ from data.errors import UserError
 from pipeline.config import Config
 from pipeline.model import empty_model, load_model, pick_dtype
 from pipeline.settings import TrainSettings
+from pipeline.sharding import split_while_loading
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,10 @@ def adapted_model(config: Config, base: Path) -> Any:
 
     settings = config.train
     torch.manual_seed(config.seed)
-    model = load_model(base, quantization=settings.quantization, dtype=pick_dtype(settings.compute))
+    dtype = pick_dtype(settings.compute)
+    held = split_while_loading(settings, dtype)
+    model = load_model(base, quantization=settings.quantization, dtype=dtype, sharding=settings.sharding)
+    del held
     if settings.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=settings.gradient_checkpointing)
     return _add_adapters(model, settings)
@@ -80,7 +84,8 @@ def _add_adapters(model: Any, settings: TrainSettings) -> Any:
         layers_pattern=pattern,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, lora)
+    # ZeRO-3 wants weights of one type, and keeps its own copy of trained ones in full precision.
+    return get_peft_model(model, lora, autocast_adapter_dtype=settings.sharding != "zero3")
 
 
 def decoder_stack(model: Any) -> tuple[str, Any]:
@@ -113,7 +118,8 @@ def count_parameters(model: Any) -> ParameterCount:
     trainable = frozen = quantized = 0
     for parameter in model.parameters():
         kind = type(parameter).__name__
-        count = parameter.numel() * (2 if kind == "Params4bit" else 1)
+        whole = getattr(parameter, "ds_numel", None) or parameter.numel()  # ZeRO-3 leaves only a part in place
+        count = whole * (2 if kind == "Params4bit" else 1)
         trainable += count if parameter.requires_grad else 0
         frozen += 0 if parameter.requires_grad else count
         is_quantized = kind in {"Params4bit", "Int8Params"} or hasattr(parameter, "quantization")

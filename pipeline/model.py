@@ -63,13 +63,18 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float32") -> Any:
-    """A causal language model on the device at hand, its weights in `dtype` or quantized to 4 or 8 bits."""
+def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float32", sharding: str = "none") -> Any:
+    """A causal language model on the device at hand, its weights in `dtype` or quantized to 4 or 8 bits.
+
+    One that is to be spread waits in main memory (ZeRO-3 splits it as it is read), and its 4-bit weights are stored
+    as `dtype`, which can be split.
+    """
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     quiet_libraries()
     compute = getattr(torch, dtype)
+    place = "cpu" if sharding == "fsdp" and quantization == "none" else pick_device()  # quantizing wants the device
     quantized = {
         "none": None,
         "nf4": BitsAndBytesConfig(
@@ -77,6 +82,7 @@ def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float3
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=compute,
+            bnb_4bit_quant_storage=torch.uint8 if sharding == "none" else compute,
         ),
         "int8": BitsAndBytesConfig(load_in_8bit=True),
     }[quantization]
@@ -88,7 +94,7 @@ def load_model(folder: Path, *, quantization: str = "none", dtype: str = "float3
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-            device_map={"": pick_device()},
+            device_map=None if sharding == "zero3" else {"": place},
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: cannot be loaded as a model: {str(error).strip().splitlines()[0]}") from error

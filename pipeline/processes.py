@@ -51,15 +51,18 @@ def from_first(own: Any) -> Any:
     return gather(own)[0] if count() > 1 else own
 
 
-def spread(work: str, processes: int, config: Config, *words: str) -> None:
+def spread(work: str, processes: int, config: Config, *words: str, accelerate: Path | None = None) -> None:
     """Starts `python -m pipeline.worker WORK CONFIG WORDS...` so many times, and waits for the end.
 
-    Raises UserError (MemoryFullError) with what one of them failed with; then the others are stopped.
+    By torchrun, or by `accelerate launch` with the settings in the file `accelerate`. Raises UserError (MemoryFullError) with what one of them failed with; then the others are stopped.
     """
     with tempfile.TemporaryDirectory() as folder:
         told, errors, log = (Path(folder) / name for name in ("config.json", "error.json", "log"))
         told.write_text(json.dumps(config.dump()), encoding="utf-8")
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        if accelerate:
+            command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(accelerate)]
+            command += ["--num_processes", str(processes)]
         command += ["-m", "pipeline.worker", work, str(told), str(errors), *words]
         threads = str(max((os.cpu_count() or 1) // processes, 1))
         with log.open("w") as file:

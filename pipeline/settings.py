@@ -124,6 +124,9 @@ class LoraSettings(Settings):
     targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
 
 
+Speed = Literal["fused", "adam8bit", "liger", "compile"]
+
+
 class TrainSettings(Settings):
     quantization: Literal["nf4", "int8", "none"] = "nf4"
     compute: Literal["auto", "fp32", "bf16"] = Field(
@@ -146,7 +149,18 @@ class TrainSettings(Settings):
     checkpoints: PositiveInt = Field(3, description="how many, evenly spaced, the last at the end")
     gradient_checkpointing: bool = Field(False, description="costs a third of the time where memory is short")
     processes: PositiveInt = Field(1, description="that share the batch: a GPU each, or the cores")
+    sharding: Literal["none", "fsdp", "zero3"] = Field("none", description="spread the model over the processes, too")
+    speed: Literal["auto", "off"] | tuple[Speed, ...] = Field(
+        "auto", description="fused and adam8bit (AdamW), liger (kernels), compile; auto: what is known to help here"
+    )
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+
+    @field_validator("speed", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        if given is False:  # what YAML makes of a bare off
+            return "off"
+        return (given,) if isinstance(given, str) and given not in ("auto", "off") else given
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -158,6 +172,14 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"train.processes: {self.processes} do not share the {self.batch_size // self.packing} sequences of a "
                 "batch evenly; change train.batch_size or train.packing"
+            )
+        if {"fused", "adam8bit"} <= set(self.speed):
+            raise ValueError("train.speed: fused and adam8bit are two kinds of one optimizer; choose one")
+        if self.sharding != "none" and self.processes == 1:
+            raise ValueError(f"train.sharding: {self.sharding} wants train.processes of 2 or more, a GPU for each")
+        if self.sharding != "none" and self.quantization == "int8":
+            raise ValueError(
+                f"train.sharding: {self.sharding} cannot split 8-bit weights; set train.quantization to nf4 or none"
             )
         return self
 

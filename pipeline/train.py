@@ -20,6 +20,8 @@ from pipeline.lora import adapted_model
 from pipeline.memory import MemoryFullError, release_memory, smaller_batch, told_when_full
 from pipeline.model import attention_span, load_tokenizer, quiet_libraries
 from pipeline.processes import spread
+from pipeline.sharding import accelerate_file
+from pipeline.speed import choose_speed, describe_speed
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_jsonl
 from pipeline.trainer import Steps, make_trainer, watch_steps
 from pipeline.trial import announce
@@ -72,13 +74,16 @@ def _go_on(config: Config, folder: Path) -> None:
     if config.train.processes == 1:
         fit(config, folder, checkpoint)
     else:
-        spread("train", config.train.processes, config, str(folder), *([str(checkpoint)] if checkpoint else []))
+        settings = accelerate_file(config.train)
+        words = [str(folder), *([str(checkpoint)] if checkpoint else [])]
+        spread("train", config.train.processes, config, *words, accelerate=settings)
 
 
 def fit(config: Config, folder: Path, checkpoint: Path | None) -> None:
     """Trains from a checkpoint, or from the start: as the only process, or as one of several (`pipeline/worker.py`)."""
     quiet_libraries()
     settings = config.train
+    speed = choose_speed(settings)
     lines = read_jsonl(config.run / "render" / "train.jsonl")
     base = fetch_base(config.model)
     tokenizer = load_tokenizer(base)
@@ -91,6 +96,7 @@ def fit(config: Config, folder: Path, checkpoint: Path | None) -> None:
         pad = tokenizer.pad_token_id
         steps = Steps(model, examples, pad, cached_states(config, model, examples, asked, pad))
         announce(steps, settings, plan)
+    say(f"  {describe_speed(speed)}")
     if checkpoint:
         say(f"  resuming from {checkpoint.name}")
     at_once = f"with {settings.sequences_at_once} sequence{'s' if settings.sequences_at_once > 1 else ''} at once"

@@ -19,6 +19,8 @@ from pipeline.console import progress
 from pipeline.frozen import Frozen
 from pipeline.model import pick_device, pick_dtype
 from pipeline.settings import TrainSettings
+from pipeline.sharding import gathered_adapters, shard_on_cpu
+from pipeline.speed import choose_speed, optimizer_name, speed_up
 
 
 class Known(Protocol):
@@ -57,6 +59,7 @@ class Steps:
 
 def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, plan: Plan, watch: Any) -> Any:
     """TRL's trainer on the sequences of the plan, in their order."""
+    import torch
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl import SFTConfig, SFTTrainer
@@ -72,7 +75,14 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
                 loss = loss * self.accelerator.num_processes
             return (loss, outputs) if return_outputs else loss
 
+        def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+            if self.is_fsdp_enabled:  # the library's own way gathers the whole base, too
+                self._save(output_dir, state_dict=gathered_adapters(self.model))
+            else:
+                super().save_model(output_dir, _internal_call)
+
     settings = config.train
+    speed = choose_speed(settings)
     on_gpu = pick_device() == "cuda"
     arguments = SFTConfig(
         output_dir=str(folder),
@@ -80,6 +90,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         max_steps=plan.steps,
         per_device_train_batch_size=settings.sequences_at_once,
         gradient_accumulation_steps=settings.accumulation,
+        optim=optimizer_name(speed),
         learning_rate=settings.learning_rate,
         lr_scheduler_type=settings.scheduler,
         warmup_steps=round(settings.warmup * plan.steps),
@@ -88,7 +99,7 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         bf16=pick_dtype(settings.compute) == "bfloat16",
         gradient_checkpointing=settings.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
-        use_cpu=not on_gpu,
+        use_cpu=not on_gpu and settings.sharding != "zero3",  # Accelerate shards on GPUs alone if it is said
         ddp_backend="gloo" if processes.count() > 1 and not on_gpu else None,
         dataloader_pin_memory=on_gpu,
         train_sampling_strategy="sequential",  # the order is drawn beforehand
@@ -103,6 +114,8 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         disable_tqdm=True,
         report_to=_reporters(settings),
     )
+    if settings.sharding == "fsdp" and not on_gpu:
+        shard_on_cpu(arguments.distributed_state)
     trainer = CompletionTrainer(
         model=steps.model,
         args=arguments,
@@ -112,10 +125,13 @@ def make_trainer(config: Config, folder: Path, tokenizer: Any, steps: Steps, pla
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
-    # TRL casts the adapters of a quantized model to bfloat16; they train in full precision here.
+    # TRL casts the adapters of a quantized model to bfloat16; they train in full precision here (with ZeRO-3 it is
+    # DeepSpeed's copy of them that does).
+    kind = getattr(torch, pick_dtype(settings.compute)) if settings.sharding == "zero3" else torch.float32
     for parameter in steps.model.parameters():
         if parameter.requires_grad:
-            parameter.data = parameter.data.float()
+            parameter.data = parameter.data.to(kind)
+    speed_up(steps.model, speed, settings.freeze_layers)
     return trainer
 
 

@@ -56,16 +56,21 @@ def announce(steps: Steps, settings: TrainSettings, plan: Plan) -> None:
     """Parameter counts, and what the run will take, judged from a trial pass that changes nothing."""
     show_parameters(count_parameters(steps.model), settings)
     lengths = [len(make_sequence([steps.examples[place] for place in places]).ids) for places in plan.sequences]
+    epochs = plan.steps / plan.steps_an_epoch
+    todo = (
+        f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequence{'' if plan.size == 1 else 's'}, "
+        f"{sum(lengths):,} tokens; "
+    )
+    if settings.sharding != "none":  # no process can run the model by itself
+        say(f"{todo}no estimate: the model is spread over {settings.processes} processes")
+        return
     ranked = sorted(range(len(lengths)), key=lengths.__getitem__)
     trial_pass(steps, [plan.sequences[ranked[0]]], settings)  # the first one is slower
     trial = trial_pass(steps, [plan.sequences[ranked[-1]]], settings)
     minutes = trial.seconds / lengths[ranked[-1]] * sum(lengths) / settings.processes / 60
     gigabytes = trial.before + trial.growth * settings.sequences_at_once
-    epochs = plan.steps / plan.steps_an_epoch
-    say(
-        f"  {plan.steps} steps ({epochs:.1f} epochs) of {plan.size} sequence{'' if plan.size == 1 else 's'}, {sum(lengths):,} tokens; "
-        f"estimate: {minutes:.1f} minutes, at most {gigabytes:.1f} GB of {'GPU ' if pick_device() == 'cuda' else ''}memory"
-    )
+    memory = "GPU memory" if pick_device() == "cuda" else "memory"
+    say(f"{todo}estimate: {minutes:.1f} minutes, at most {gigabytes:.1f} GB of {memory}")
 
 
 def measure_passes(steps: Steps, batches: Sequence[Sequence[Sequence[int]]], settings: TrainSettings) -> Speed:
