@@ -152,19 +152,17 @@ def _race(
         asked = [line for line in lines if line["id"] in chosen]
         for name in names:
             heat(name, asked)
-        right = {
-            name: [
-                bool(item["ex"])
-                for item in scorer.records(name, config.selection.on)
-                if item["category"] != GOLD_FAILED
-            ]
-            for name in names
-        }
+        right = {name: _right(scorer.records(name, config.selection.on), chosen) for name in names}
         staying = still_in(right, confidence, HEATS - 1)
         for name in set(names) - set(staying):
             dropped[name] = len(asked)
         names = staying
     return names, dropped
+
+
+def _right(records: Sequence[Record], asked: set[str]) -> list[bool]:
+    """Verdicts on these questions alone: a run that was broken off may have answered more."""
+    return [bool(item["ex"]) for item in records if item["id"] in asked and item["category"] != GOLD_FAILED]
 
 
 def _selection(
