@@ -34,7 +34,7 @@ from pipeline.stage import read_jsonl
 from pipeline.train import encode_examples
 
 RESULT = Path(__file__).parent / "results" / "growth.json"
-SIZES = (64, 128, 256)
+SIZES = (32, 64, 128)
 WAY = WAYS["all, 20 frozen"]
 
 

@@ -3,8 +3,8 @@
     python benchmarks/select_speed.py
 
 The embedded model on the sample data set, full schemas first; five checkpoints of one short training run. The plain loop
-loads base and adapter for each checkpoint, asks the library's `generate` one question at a time, runs gold and query on
-SQLite and compares the results. Ours is what `loraql evaluate` does, on all questions, nothing known beforehand. The
+loads base and adapter for each checkpoint, asks the library's `generate` one question at a time, runs gold and query in
+the sandbox and compares the results. Ours is what `loraql evaluate` does, on all questions, nothing known beforehand. The
 plain loop is timed on a draw of the questions, fresh in each round, since all of them would take most of an hour a round:
 its time for them all is that of the draw by their number, plus the loading. Both have to come to the same verdicts on what both
 were asked. What a race would have spared is told from ours' verdicts. Figures go to
@@ -17,13 +17,11 @@ import os
 import platform
 import random
 import shutil
-import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -143,23 +141,16 @@ def loop(config: Config, lines: list[dict[str, Any]]) -> tuple[float, float, Ver
         model = load_adapter(load_model(base), path).eval()
         loading += time.perf_counter() - start
         start = time.perf_counter()
-        for line in lines:
-            (text,) = plain(model, tokenizer, encode_prompts(tokenizer, [line["prompt"]]), 1)
-            database = database_path(config.data.root, "select", line["db_id"])
-            gold, found = rows(database, line["completion"]), rows(database, extract_sql(text))
-            right = gold is not None and found is not None and same_result(gold, found, is_ordered(line["completion"]))
-            verdicts[path.name, line["id"]] = right
+        with Sandbox(config.sandbox.limits, workers=1) as sandbox:
+            for line in lines:
+                (text,) = plain(model, tokenizer, encode_prompts(tokenizer, [line["prompt"]]), 1)
+                database = database_path(config.data.root, "select", line["db_id"])
+                gold, found = (sandbox.run(database, normalize(sql)) for sql in (line["completion"], extract_sql(text)))
+                ran = gold.category == found.category == "ok"
+                ordered = is_ordered(line["completion"])
+                verdicts[path.name, line["id"]] = ran and same_result(gold.rows, found.rows, ordered)
         asking += time.perf_counter() - start
     return loading, asking, verdicts
-
-
-def rows(database: Path, sql: str) -> list[Any] | None:
-    """None where it fails. These queries are of a model that was trained here; they are not guarded."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        try:
-            return connection.execute(normalize(sql)).fetchmany(100_000)
-        except sqlite3.Error:
-            return None
 
 
 def checkpoints_of(config: Config) -> list[Path]:

@@ -12,7 +12,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,14 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from eval.charts import bar_row, dot_row, loss_chart, loss_window, step_chart
+from eval.charts import bar_row, dot_row, loss_chart, loss_window
+from eval.checkpoints import Checkpoints, Scores, checkpoint_chart
 from eval.comparison import judgement
 from eval.execution import GOLD_FAILED
 from eval.hardness import HARDNESS
 from eval.score import CATEGORIES
 from eval.summary import METRICS
 
-Scores = Mapping[str, Any]
 Record = Mapping[str, Any]
 
 QUESTION_KEYS = ("db_id", "hardness", "question", "gold", "features", "tables", "gold_result", "split")
@@ -51,33 +51,6 @@ class Run:
     name: str
     records: Sequence[Record]
     scores: Scores
-
-
-@dataclass(frozen=True)
-class Checkpoints:
-    """How the checkpoint was chosen: model -> split -> scores with their "seconds"; the base is "base".
-
-    A name with a plus is a checkpoint asked in another way. `dropped`: how many questions were asked of those that a
-    race dropped.
-    """
-
-    scores: Mapping[str, Mapping[str, Scores]]
-    chosen: str
-    on: str
-    dropped: Mapping[str, int] = field(default_factory=dict)
-
-    def label(self, name: str) -> str:
-        """A model as people are told of it."""
-        if name == "base":
-            return "base model"
-        if name in self.dropped:
-            return f"{name} (dropped after {self.dropped[name]} questions)"
-        checkpoint, _, way = name.partition("+")
-        kind, count = way.rstrip("0123456789"), way.lstrip("abcdefghijklmnopqrstuvwxyz")
-        told = {"vote": f", vote of {count}", "retry": f", {count} more tr{'y' if count == '1' else 'ies'}"}.get(
-            kind, ""
-        )
-        return checkpoint + told + (" (chosen)" if name == self.chosen else "")
 
 
 def write_report(
@@ -117,7 +90,7 @@ def write_report(
         gold_failed=_gold_failed(runs),
         shown_gold_failures=SHOWN_GOLD_FAILURES,
         checkpoints=checkpoints,
-        checkpoint_chart=Markup(_checkpoint_chart(checkpoints)) if checkpoints else "",
+        checkpoint_chart=Markup(checkpoint_chart(checkpoints)) if checkpoints else "",
         loss_chart=Markup(loss_chart(losses)),
         loss_window=loss_window(losses),
         settings={"Configuration": config, "Manifest": manifest},
@@ -286,17 +259,6 @@ def _kinds(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _gold_failed(runs: Sequence[Run]) -> dict[str, Record]:
     return {name: item for run in runs for name, item in _named(run.records) if item["category"] == GOLD_FAILED}
-
-
-def _checkpoint_chart(checkpoints: Checkpoints) -> str:
-    """EX on the choosing split; the base stands at step 0."""
-    asked = {
-        (0 if model == "base" else int(model.split("-")[1])): splits[checkpoints.on]["intervals"]["ex"]
-        for model, splits in checkpoints.scores.items()
-        if checkpoints.on in splits and "+" not in model
-    }
-    chosen = 0 if checkpoints.chosen == "base" else int(checkpoints.chosen.split("-")[1])
-    return step_chart(asked, chosen, f"EX on {checkpoints.on}")
 
 
 def _own(name: str) -> str:

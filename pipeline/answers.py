@@ -1,6 +1,6 @@
 """What models wrote, kept in the cache by prompt: the same model, prompt and way of decoding write the same.
 
-One file for each model and way of decoding, a line an answer. Several processes may add to it.
+One file for each model and way of decoding, a line an answer.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pipeline.generation import Generation
 from pipeline.stage import cache_folder
 
-VERSION = 1
+VERSION = 1  # to be raised where the generation loop or constraints come to write something else
 FOLDER = "answers"
 
 
@@ -35,7 +35,7 @@ class Answers:
         self._known[prompt] = generation
         line = json.dumps({"prompt": prompt, **asdict(generation)}, ensure_ascii=False) + "\n"
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:  # one write, which others do not come between
+        with self._path.open("a", encoding="utf-8") as file:  # one write, which other runs do not come between
             file.write(line if self._starts_line else f"\n{line}")
         self._starts_line = True
 

@@ -17,7 +17,9 @@ from eval.extract import extract_sql, is_complete
 from eval.pool import Sandbox
 from eval.sandbox import Limits, Outcome, Value
 from pipeline.bundle import SETTINGS, read_bundle
+from pipeline.choosing import Decoding, Request, chooser
 from pipeline.console import say, table
+from pipeline.constrain import Constraint, Vocabulary
 from pipeline.generation import generate
 from pipeline.model import (
     encode_prompts,
@@ -66,8 +68,16 @@ def ask(folder: Path, database: Path, question: str, *, execute: bool = True, li
         return encode_prompts(tokenizer, [wrap_prompt(tokenizer, text)])
 
     ids = encode(bundle.prompt(question.strip(), schema, database, lambda text: len(encode(text)[0])))
+    constraint = Constraint(Vocabulary(tokenizer), schema) if bundle.constrain else None
+    decoding = Decoding(bundle.max_new_tokens)
     (written,) = generate(
-        model, tokenizer, ids, max_new_tokens=bundle.max_new_tokens, batch_size=1, is_complete=is_complete
+        model,
+        tokenizer,
+        ids,
+        max_new_tokens=decoding.max_new_tokens,
+        batch_size=1,
+        is_complete=is_complete,
+        choose=chooser(decoding, [Request(ids[0], constraint=constraint)]),
     )
     if written.too_long:
         raise UserError(f"{database}: its schema takes {len(ids[0])} tokens, more than the model's window holds")

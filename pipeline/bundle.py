@@ -43,6 +43,7 @@ class _Carried(BaseModel):
     prompt: PromptSettings
     seed: int
     max_new_tokens: PositiveInt
+    constrain: bool = False
     linker: str
 
 
@@ -66,6 +67,7 @@ class Bundle:
     style: PromptStyle
     seed: int
     max_new_tokens: int
+    constrain: bool
     pool: list[Example]
     contexts: dict[str, str]
 
@@ -119,6 +121,7 @@ def write_bundle(config: Config, folder: Path, **notes: Any) -> None:
         prompt=config.prompt,
         seed=config.seed,
         max_new_tokens=config.evaluate.max_new_tokens,
+        constrain=config.generate.constrain,
         linker=linker_digest(),
     )
     write_json(folder / SETTINGS, {**carried.model_dump(mode="json"), **notes})
@@ -139,6 +142,7 @@ def read_bundle(folder: Path) -> Bundle:
         style=_read_style(template, prompt),
         seed=carried.seed,
         max_new_tokens=carried.max_new_tokens,
+        constrain=carried.constrain,
         pool=[
             Example(
                 question=line.question,

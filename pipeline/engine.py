@@ -46,7 +46,7 @@ class Local:
         if self._adapted is None:
             self._adapted = load_adapter(self._model, adapter, adapter.name)
         elif adapter.name not in self._loaded:
-            self._adapted.load_adapter(str(adapter), adapter_name=adapter.name)
+            self._adapted.load_adapter(str(adapter), adapter_name=adapter.name, use_safetensors=True)
         self._loaded.add(adapter.name)
         self._adapted.enable_adapter_layers()
         self._adapted.set_adapter(adapter.name)

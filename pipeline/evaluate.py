@@ -13,11 +13,12 @@ from typing import Any
 
 from data.digest import digest_file
 from data.errors import UserError
+from eval.checkpoints import Checkpoints
 from eval.comparison import Record, common, compare, judgement
 from eval.execution import GOLD_FAILED
 from eval.pool import Sandbox
 from eval.race import still_in
-from eval.report import Checkpoints, Run, write_report
+from eval.report import Run, write_report
 from eval.summary import METRICS
 from pipeline import processes
 from pipeline.asking import Asking, Line
@@ -143,7 +144,7 @@ def _race(
 ) -> tuple[list[str], dict[str, int]]:
     """The checkpoints that are to answer all questions; and those that are not, with how many they answered."""
     confidence = config.selection.race
-    if confidence is None:
+    if confidence is None or len(names) == 1:
         return names, {}
     drawn = random.Random(config.seed).sample(lines, len(lines))
     dropped: dict[str, int] = {}
@@ -152,17 +153,24 @@ def _race(
         asked = [line for line in lines if line["id"] in chosen]
         for name in names:
             heat(name, asked)
-        right = {name: _right(scorer.records(name, config.selection.on), chosen) for name in names}
-        staying = still_in(right, confidence, HEATS - 1)
-        for name in set(names) - set(staying):
-            dropped[name] = len(asked)
+        staying: list[str] = processes.from_first(
+            still_in(_right(scorer, names, config.selection.on, chosen), confidence, HEATS - 1)
+            if processes.number() == 0
+            else None
+        )
+        dropped |= {name: len(asked) for name in names if name not in staying}
         names = staying
     return names, dropped
 
 
-def _right(records: Sequence[Record], asked: set[str]) -> list[bool]:
-    """Verdicts on these questions alone: a run that was broken off may have answered more."""
-    return [bool(item["ex"]) for item in records if item["id"] in asked and item["category"] != GOLD_FAILED]
+def _right(scorer: Scorer, names: Sequence[str], split: str, asked: set[str]) -> dict[str, list[bool]]:
+    """Each one's verdicts on those of these questions whose gold ran for all; a run that was broken off may have more."""
+    verdicts = {
+        name: {item["id"]: bool(item["ex"]) for item in scorer.records(name, split) if item["category"] != GOLD_FAILED}
+        for name in names
+    }
+    counted = sorted(asked.intersection(*verdicts.values()))
+    return {name: [known[one] for one in counted] for name, known in verdicts.items()}
 
 
 def _selection(

@@ -21,7 +21,7 @@ from pipeline.settings import TrainSettings
 # Four bits, and of each 64 weights an 8-bit scale, of 256 of which a scale in full precision.
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
 FULL = 4  # bytes of a number in full precision, in which adapters train
-ADAM_MOMENTS = 2
+MOMENTS = 2  # that AdamW keeps of each trained number
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,25 @@ def footprint(
 
     The model is left with gradient checkpointing if that is asked for; give a shape of its own to each call.
     """
-    adapters = count_parameters(model).trainable * FULL
+    parts = settings.processes if settings.sharding != "none" else 1
+    trainable = count_parameters(model).trainable
+    adapters = trainable * FULL
     peak, scores = _pass(model, settings, sequences, frozen)
     quantized = [parameter.nbytes for parameter in model.parameters() if hasattr(parameter, "quantization")]
     peak += max(quantized, default=0)  # one at a time is unpacked for computing
     return Footprint(
-        weights=weight_bytes(model),
-        adapters=adapters,
-        gradients=adapters,
-        optimizer=adapters * ADAM_MOMENTS,
+        weights=weight_bytes(model) / parts,
+        adapters=adapters / parts,
+        gradients=adapters / parts,
+        optimizer=trainable * MOMENTS * moment_bytes(settings) / parts,
         activations=max(peak - adapters, 0),  # the pass makes the gradients, too
         scores=scores,
     )
+
+
+def moment_bytes(settings: TrainSettings) -> int:
+    """Of each number that AdamW keeps."""
+    return 1 if "adam8bit" in settings.speed else FULL
 
 
 def weight_bytes(model: Any) -> float:

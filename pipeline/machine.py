@@ -7,7 +7,11 @@ from pathlib import Path
 
 from pipeline.model import pick_device
 
-LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  # of a container
+# What a container may have, and what it has: versions 2 and 1.
+LIMITS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
 
 
 def training_memory() -> list[float]:
@@ -18,8 +22,9 @@ def training_memory() -> list[float]:
         return [float(torch.cuda.mem_get_info(device)[0]) for device in range(torch.cuda.device_count())]
     figures = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
     available = float(figures["MemAvailable"].split()[0]) * 1024
-    limits = [path.read_text(encoding="ascii").strip() for path in LIMITS if path.is_file()]
-    return [min([available, *(float(limit) for limit in limits if limit.isdigit())])]
+    found = [[path.read_text(encoding="ascii").strip() for path in pair if path.is_file()] for pair in LIMITS]
+    left = [float(pair[0]) - float(pair[1]) for pair in found if len(pair) == 2 and pair[0].isdigit()]
+    return [max(min([available, *left]), 0.0)]
 
 
 @cache

@@ -159,7 +159,7 @@ def wrap_correction(tokenizer: Any, prompt: str, sql: str, error: str) -> str:
     sql, wanted = _harmless(tokenizer, sql), _harmless(tokenizer, f"{FAILED} {error}")
     if not tokenizer.chat_template:
         return f"{prompt}{sql}\n\n{wanted}\n"
-    asked = [{"role": "user", "content": ""}]
+    asked = [{"role": "user", "content": "question"}]
     told = [*asked, {"role": "assistant", "content": sql}, {"role": "user", "content": wanted}]
     before: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
     whole: str = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)

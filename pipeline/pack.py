@@ -88,6 +88,9 @@ class Pack:
         """Drops what none of these attends to."""
         import torch
 
+        if not rows:
+            self._cache, self._owners, self._places = None, self._owners[:0], self._places[:0]
+            return
         wanted = [row.place for row in rows] + [_number(row.group) for row in rows]
         live = torch.isin(self._owners, self._tensor(wanted))
         if live.all():
@@ -96,8 +99,6 @@ class Pack:
         self._owners, self._places = self._owners[kept], self._places[kept]
         for layer in self._cache.layers:
             layer.keys, layer.values = layer.keys.index_select(-2, kept), layer.values.index_select(-2, kept)
-        if not rows:
-            self._cache = None
 
     def _run(
         self,

@@ -1,7 +1,7 @@
 """plan: what training would take, before anything is spent: parameters, memory, disk, tokens, time, and what to change.
 
 Reads `render/train.jsonl` and the base model's config.json and tokenizer; its weights only to measure a few passes.
-Writes nothing and fetches nothing.
+Writes nothing but digests into the cache, and fetches nothing.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,17 @@ from pipeline.base import find_base
 from pipeline.batches import check_packing, encode_examples
 from pipeline.config import Config
 from pipeline.console import say, table
-from pipeline.footprint import weight_bytes
+from pipeline.footprint import FULL, MOMENTS, moment_bytes, weight_bytes
 from pipeline.forecast import Forecast, forecast
 from pipeline.frozen import Frozen, Room, states_room
 from pipeline.lora import adapted_model, adapted_shape, count_parameters
 from pipeline.machine import free_disk, training_memory
 from pipeline.memory import told_when_full
 from pipeline.model import attention_span, load_tokenizer, pick_device, pick_dtype, quiet_libraries
+from pipeline.settings import TrainSettings
 from pipeline.stage import cache_folder, read_jsonl
 from pipeline.trainer import Steps
 from pipeline.trial import Computed, measure_passes, show_parameters
-
-ADAM_STATES = 2  # numbers beside each trained one, in a checkpoint too
-FULL = 4  # bytes of a number that is trained
 
 
 def plan(config: Config, measure: bool = True) -> None:
@@ -49,7 +47,7 @@ def plan(config: Config, measure: bool = True) -> None:
     _show_memory(now)
     _show_disk(config, base, shape, room, now)
     _show_tokens(now, examples)
-    reason = _why_not_measured(base, measure, now.fits)
+    reason = _why_not_measured(config, base, measure, now.fits)
     if reason:
         say(f"time: not measured: {reason}")
     else:
@@ -58,7 +56,7 @@ def plan(config: Config, measure: bool = True) -> None:
 
 
 def _states_room(config: Config, shape: Any, examples: Sequence[Any]) -> Room | None:
-    if config.train.freeze_layers == 0 or config.cache.max_gb == 0:
+    if config.train.freeze_layers == 0 or config.cache.max_gb == 0 or config.train.sharding != "none":
         return None
     return states_room(config, Frozen(shape, config.train.freeze_layers), shape, examples)
 
@@ -71,10 +69,10 @@ def _show_memory(now: Forecast) -> None:
     others = now.other_checkpointing
     with_or_without = "without" if settings.gradient_checkpointing else "with"
     rows: list[tuple[str, float, str]] = [
-        ("weights", takes.weights, f"{settings.quantization}, computed in {compute}"),
+        ("weights", takes.weights, f"{settings.quantization}, computed in {compute}{_spread(settings)}"),
         ("adapters", takes.adapters, "fp32"),
         ("gradients", takes.gradients, "of the adapters, fp32"),
-        ("optimizer", takes.optimizer, "AdamW: two numbers for each trained one"),
+        ("optimizer", takes.optimizer, f"AdamW: two numbers of {moment_bytes(settings)} bytes for each trained one"),
         (
             "activations",
             takes.activations,
@@ -102,7 +100,7 @@ def _show_disk(config: Config, base: Path, shape: Any, room: Room | None, now: F
     count, settings = count_parameters(shape), config.train
     item = {"float32": 4, "bfloat16": 2}[pick_dtype(settings.compute)]
     weights = sum(path.stat().st_size for path in base.glob("*.safetensors"))
-    checkpoint = count.trainable * FULL * (1 + ADAM_STATES)
+    checkpoint = count.trainable * (FULL + MOMENTS * moment_bytes(settings))
     kept = min(settings.checkpoints, now.plan.steps)
     rows: list[list[object]] = [
         [
@@ -121,6 +119,10 @@ def _show_disk(config: Config, base: Path, shape: Any, room: Room | None, now: F
     for name, folder in (("free for the run", config.run), ("free for the cache", cache_folder())):
         rows.append([name, free_disk(folder), str(folder)])
     table("Disk", ["what", "GB", "note"], [[name, round(float(str(size)) / 1e9, 2), note] for name, size, note in rows])
+
+
+def _spread(settings: TrainSettings) -> str:
+    return "" if settings.sharding == "none" else f"; a part of {settings.processes}, after loading"
 
 
 def _plain(config: Config) -> Any:
@@ -152,9 +154,11 @@ def _packed(now: Forecast, every: int) -> str:
     )
 
 
-def _why_not_measured(base: Path, measure: bool, fits: bool) -> str | None:
+def _why_not_measured(config: Config, base: Path, measure: bool, fits: bool) -> str | None:
     if not measure:
         return "as asked"
+    if config.train.sharding != "none":
+        return "no process can run a model that is spread over several"
     if not any(base.glob("*.safetensors")):
         return f"the weights are not in {base}"
     return None if fits else "memory would not do"

@@ -17,16 +17,17 @@ from pipeline.config import Config
 from pipeline.memory import MemoryFullError
 
 LAST_LINES = 5
+OURS = "LORAQL_SPREAD"  # set in processes that `spread` has started: clusters set RANK and WORLD_SIZE by themselves
 
 
 def number() -> int:
     """Which of the processes this one is, from 0."""
-    return int(os.environ.get("RANK", "0"))
+    return int(os.environ["RANK"]) if OURS in os.environ else 0
 
 
 def count() -> int:
     """How many processes work on this together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ["WORLD_SIZE"]) if OURS in os.environ else 1
 
 
 def wait() -> None:
@@ -54,8 +55,14 @@ def from_first(own: Any) -> Any:
 def spread(work: str, processes: int, config: Config, *words: str, accelerate: Path | None = None) -> None:
     """Starts `python -m pipeline.worker WORK CONFIG WORDS...` so many times, and waits for the end.
 
-    By torchrun, or by `accelerate launch` with the settings in the file `accelerate`. Raises UserError (MemoryFullError) with what one of them failed with; then the others are stopped.
+    By torchrun, or by `accelerate launch` with the settings in the file `accelerate`. Raises UserError (MemoryFullError)
+    with what one of them failed with; then the others are stopped.
     """
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < processes:
+        raise UserError(f"{work}: {processes} processes want a GPU each, and this machine has {gpus}")
     with tempfile.TemporaryDirectory() as folder:
         told, errors, log = (Path(folder) / name for name in ("config.json", "error.json", "log"))
         told.write_text(json.dumps(config.dump()), encoding="utf-8")
@@ -65,8 +72,9 @@ def spread(work: str, processes: int, config: Config, *words: str, accelerate: P
             command += ["--num_processes", str(processes)]
         command += ["-m", "pipeline.worker", work, str(told), str(errors), *words]
         threads = str(max((os.cpu_count() or 1) // processes, 1))
+        environment = {"OMP_NUM_THREADS": threads} | os.environ | {OURS: "1"}
         with log.open("w") as file:
-            done = subprocess.run(command, stderr=file, env={"OMP_NUM_THREADS": threads} | os.environ, check=False)
+            done = subprocess.run(command, stderr=file, env=environment, check=False)
         if done.returncode == 0:
             return
         if errors.is_file():

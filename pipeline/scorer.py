@@ -5,6 +5,7 @@ What is already answered there is not asked again. Queries are judged while the 
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 
 from data.digest import digest_file
 from data.spider import database_file, database_path, find_tables, suite_files
+from eval.execution import GOLD_FAILED
 from eval.extract import extract_sql
 from eval.manifest import metric_manifest
 from eval.pool import Sandbox
@@ -61,6 +63,7 @@ class Scorer:
             folder.mkdir(exist_ok=True)
             self._ask(path, f"{name} on {split}", split, todo, ask)
             scores = self._summarize(name, split, lines, decoding, time.perf_counter() - start)
+            self._remark(name, split, {line["id"] for line in todo})
         else:
             ask(todo, lambda _place, _generation: None)
             scores = {}
@@ -68,15 +71,14 @@ class Scorer:
         return told
 
     def records(self, name: str, split: str) -> list[dict[str, Any]]:
-        """What a model answered to the questions of a split, in every process."""
-        path = self._folder / name / "predictions.jsonl"
-        found: list[dict[str, Any]] = processes.from_first(read_jsonl(path) if processes.number() == 0 else None)
-        return [item for item in found if item["split"] == split]
+        """What a model answered to the questions of a split. In the first process alone."""
+        records = read_jsonl(self._folder / name / "predictions.jsonl")
+        return [item for item in records if item["split"] == split]
 
     def _ask(self, path: Path, label: str, split: str, todo: Sequence[Line], ask: Ask) -> None:
         """Adds the answers to the file, judged in a thread of its own while others are written."""
         waiting: list[Answer] = []
-        judged: list[Future[None]] = []
+        judged: deque[Future[None]] = deque()
         with (
             path.open("a", encoding="utf-8") as file,
             progress(label, len(todo), "questions") as advance,
@@ -97,9 +99,12 @@ class Scorer:
                 waiting.append((todo[place], generation))
                 if len(waiting) == JUDGED_AT_ONCE:
                     hand_over()
+                while judged and judged[0].done():
+                    judged.popleft().result()  # its error, if it had one
 
             ask(todo, keep)
-            hand_over()
+            if waiting:
+                hand_over()
             for future in judged:
                 future.result()
 
@@ -143,12 +148,17 @@ class Scorer:
         )
         everything["splits"][split] = scores | {"seconds": round(spent + seconds, 1), "manifest": manifest}
         write_json(kept, everything)
-        if scores["gold_failed"]:
-            say(f"  {scores['gold_failed']} gold queries of {split} failed and are not counted")
+        return scores
+
+    def _remark(self, name: str, split: str, new: set[str]) -> None:
+        """Says what is to be known of the golds of these questions."""
+        asked = [item for item in self.records(name, split) if item["id"] in new]
+        failed = sum(item["category"] == GOLD_FAILED for item in asked)
+        if failed:
+            say(f"  {failed} gold queries of {split} failed and are not counted")
         for item in asked:
             for remark in item.get("remarks", ()):
                 say(f"  note: {item['id']}: {remark}")
-        return scores
 
 
 def _sort(path: Path, split: str, lines: Sequence[Line]) -> list[dict[str, Any]]:

@@ -218,6 +218,8 @@ class GenerateSettings(Settings):
     def _check(self) -> Self:
         if self.engine == "vllm" and self.constrain:
             raise ValueError("generate.constrain: wants generate.engine=transformers")
+        if "temperature" in self.model_fields_set and self.vote == 1:
+            raise ValueError("generate.temperature: is of the answers that vote; it wants generate.vote above 1")
         return self
 
 

@@ -6,13 +6,18 @@ Started by `pipeline/processes.py`. Reads the configuration from a file, and wri
 import json
 import os
 import sys
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from types import TracebackType
 
 from data.errors import UserError
 from pipeline.config import Config
 from pipeline.memory import MemoryFullError
 from pipeline.model import pick_device
 from pipeline.processes import number
+
+PATIENCE = timedelta(days=7)  # one may work while the others wait for it
 
 
 def main(work: str, config: str, errors: str, *words: str) -> int:
@@ -26,7 +31,8 @@ def main(work: str, config: str, errors: str, *words: str) -> int:
         import torch
 
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    together = PartialState(cpu=not on_gpu)
+    together = PartialState(cpu=not on_gpu, timeout=PATIENCE)
+    sys.excepthook = _teller(Path(errors))
     try:
         read = Config.model_validate_json(Path(config).read_text(encoding="utf-8"))
         if work == "train":
@@ -40,10 +46,24 @@ def main(work: str, config: str, errors: str, *words: str) -> int:
         together.wait_for_everyone()  # one that leaves early takes the others with it
         together.destroy_process_group()
     except UserError as error:
-        told = {"error": str(error), "memory": isinstance(error, MemoryFullError)}
-        Path(errors).write_text(json.dumps(told), encoding="utf-8")
+        _tell(Path(errors), str(error), isinstance(error, MemoryFullError))
         return error.exit_code
     return 0
+
+
+def _tell(path: Path, error: str, memory: bool = False) -> None:
+    path.write_text(json.dumps({"error": error, "memory": memory}), encoding="utf-8")
+
+
+def _teller(path: Path) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    """What an error that nobody expected ends with: a line for the user, the traceback for the log."""
+
+    def tell(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        last = (str(error).strip() or "no more is known").splitlines()[-1]
+        _tell(path, f"process {number()}: {kind.__name__}: {last}")
+        sys.__excepthook__(kind, error, traceback)
+
+    return tell
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """How models are asked: from the cache, by vote, again after an error, by vLLM, in several processes."""
 
 import json
+import os
+import shutil
 import sys
 import types
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from eval.pool import Sandbox
 from eval.race import still_in
 from eval.sandbox import Outcome
 from eval.vote import commonest
+from pipeline import evaluate
 from pipeline.answers import Answers
 from pipeline.asking import Asking
 from pipeline.choosing import Decoding, Request
@@ -83,8 +86,43 @@ def test_two_processes_write_what_one_does(loraql: Loraql, trained: Path) -> Non
         return [item["text"] for item in lines("runs/tiny/evaluate/checkpoint-4/predictions.jsonl")]
 
     assert texts("--num-processes", "2") == texts()
-    selection = json.loads(Path("runs/tiny/evaluate/selection.json").read_text(encoding="utf-8"))
-    assert selection["chosen"].startswith("checkpoint-")
+
+
+def test_two_processes_agree_on_votes_tries_a_race_and_what_is_known(loraql: Loraql, trained: Path) -> None:
+    settings = ("generate.vote=2", "generate.retry=1", "selection.race=0.9", "cache.answers=true")
+
+    def answers() -> dict[str, list[Any]]:
+        return {
+            path.parent.name: [(item["id"], item["text"], item["tokens"]) for item in lines(str(path))]
+            for path in Path("runs/tiny/evaluate").glob("*/predictions.jsonl")
+        }
+
+    loraql("evaluate", trained, *settings, "--num-processes", "2")
+    shared = answers()
+    cached = sum(len(lines(str(path))) for path in Path("cache/answers").glob("*.jsonl"))
+    shutil.rmtree("cache/answers")
+    loraql("evaluate", trained, *settings, "--force")
+    assert answers() == shared
+    assert len(shared) == 5
+    assert sum(len(lines(str(path))) for path in Path("cache/answers").glob("*.jsonl")) == cached
+    loraql("evaluate", trained, *settings, "--num-processes", "2", "--force")
+    assert answers() == shared
+
+
+def test_what_a_process_did_not_expect_is_told(
+    loraql: Loraql, trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    double = tmp_path / "double"
+    double.mkdir()
+    (double / "sitecustomize.py").write_text(
+        "import os\nif 'LORAQL_SPREAD' in os.environ and os.environ.get('RANK') == '1':\n"
+        "    import pipeline.engine\n    pipeline.engine.Local.use = lambda *_: 1 / 0\n",
+        encoding="utf-8",
+    )
+    root = Path(evaluate.__file__).resolve().parent.parent
+    monkeypatch.setenv("PYTHONPATH", f"{double}{os.pathsep}{root}")
+    shown = loraql("evaluate", trained, "--num-processes", "2", code=1)
+    assert shown.splitlines() == ["loraql: process 1: ZeroDivisionError: division by zero"]
 
 
 def test_other_ways_of_asking_are_scored_beside_greedy(loraql: Loraql, trained: Path) -> None:
@@ -109,7 +147,7 @@ def test_a_constrained_model_names_only_what_the_schema_has(loraql: Loraql, trai
     assert "names of the schema only" in shown
     asked = lines("runs/tiny/evaluate/base/predictions.jsonl")
     assert len(asked) > 12
-    assert not [item for item in asked if item["category"] in ("no_such_table", "no_sql")]
+    assert not [item for item in asked if item["category"] in ("no_such_table", "no_such_column", "no_sql")]
     assert all(item["text"].strip().lower().startswith(("select", "with", "values")) for item in asked)
 
 
@@ -228,6 +266,29 @@ def test_a_race_says_what_it_spared(loraql: Loraql, trained: Path, monkeypatch: 
     assert selection["dropped"] == {"checkpoint-2": asked[0]}
     assert asked[0] < asked[1]
     assert "dropped after" in Path("runs/tiny/evaluate/report.html").read_text(encoding="utf-8")
+
+
+def test_a_race_that_was_broken_off_goes_on(loraql: Loraql, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loraql("evaluate", trained, "selection.race=0.9")
+    whole = json.loads(Path("runs/tiny/evaluate/selection.json").read_text(encoding="utf-8"))
+    with monkeypatch.context() as broken:
+        broken.setattr(evaluate, "_selection", interrupt)
+        loraql("evaluate", trained, "selection.race=0.9", "--force", code=130)
+    first = Path("runs/tiny/evaluate.partial/checkpoint-2/predictions.jsonl")
+    answers = first.read_text(encoding="utf-8").splitlines(keepends=True)
+    first.write_text("".join(answers[: len(answers) // 2]), encoding="utf-8")  # behind the others
+    Path("runs/tiny/evaluate/manifest.json").unlink()
+    loraql("evaluate", trained, "selection.race=0.9")
+    again = json.loads(Path("runs/tiny/evaluate/selection.json").read_text(encoding="utf-8"))
+    assert again == whole
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_many_questions_are_no_trouble_to_a_race() -> None:
+    assert still_in({"a": [True] * 3000, "b": [False] * 3000}, 0.95, 4) == ["a"]
 
 
 def test_vllm_gets_token_ids_and_adapters_as_lora_requests(

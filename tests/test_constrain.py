@@ -203,10 +203,10 @@ def tokenizer(request: pytest.FixtureRequest, tiny_model: Path) -> Any:
 
 def test_tokens_hold_what_they_add_to_a_text(tokenizer: Any) -> None:
     vocabulary = Vocabulary(tokenizer)
-    for sql in lines(MAY_BE_WRITTEN):
-        ids = tokenizer(sql, add_special_tokens=False)["input_ids"]
-        if tokenizer.unk_token_id in ids:
-            continue
+    texts = [tokenizer(sql, add_special_tokens=False)["input_ids"] for sql in lines(MAY_BE_WRITTEN)]
+    known = [ids for ids in texts if tokenizer.unk_token_id not in ids]
+    assert len(known) > len(texts) / 2
+    for ids in known:
         written = "".join(vocabulary.texts[token] for token in ids)
         assert written.split() == fold(tokenizer.decode(ids)).split()
 

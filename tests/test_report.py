@@ -15,8 +15,9 @@ from xml.etree import ElementTree
 import pytest
 
 from eval.charts import ticks
+from eval.checkpoints import Checkpoints
 from eval.exact_match import COMPONENTS
-from eval.report import LONGEST, LONGEST_COLUMN, SHOWN_DATABASES, Checkpoints, Run, embed, write_report
+from eval.report import LONGEST, LONGEST_COLUMN, SHOWN_DATABASES, Run, embed, write_report
 from eval.score import CATEGORIES
 
 HOSTILE = "</pre></svg>\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}{% raw %}<!--&amp;\u2028"
