@@ -20,4 +20,5 @@ def _chance(best: Sequence[bool], other: Sequence[bool]) -> float:
     """How likely the best is this far ahead if both are as good."""
     won = sum(mine and not its for mine, its in zip(best, other, strict=True))
     lost = sum(its and not mine for mine, its in zip(best, other, strict=True))
-    return sum(comb(won + lost, count) for count in range(won, won + lost + 1)) / 2 ** (won + lost)
+    ways: int = sum(comb(won + lost, count) for count in range(won, won + lost + 1))
+    return ways / (1 << (won + lost))  # integers, which no number of questions is too many for

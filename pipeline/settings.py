@@ -25,6 +25,8 @@ from prompts.render import ORDERS, Order, Preset
 from prompts.select import Choice
 from prompts.values import SAMPLED
 
+TEMPERATURE = 0.7
+
 
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -212,13 +214,13 @@ class GenerateSettings(Settings):
     constrain: bool = Field(False, description="names of the schema and words of SQL only")
     vote: PositiveInt = Field(1, description="answers drawn to each question, of which the commonest result counts")
     retry: NonNegativeInt = Field(0, description="how often a query that fails is asked for again, with its error")
-    temperature: PositiveFloat = Field(0.7, description="of the answers that vote")
+    temperature: PositiveFloat = Field(TEMPERATURE, description="of the answers that vote")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.engine == "vllm" and self.constrain:
             raise ValueError("generate.constrain: wants generate.engine=transformers")
-        if "temperature" in self.model_fields_set and self.vote == 1:
+        if self.temperature != TEMPERATURE and self.vote == 1:
             raise ValueError("generate.temperature: is of the answers that vote; it wants generate.vote above 1")
         return self
 

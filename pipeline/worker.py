@@ -52,7 +52,9 @@ def main(work: str, config: str, errors: str, *words: str) -> int:
 
 
 def _tell(path: Path, error: str, memory: bool = False) -> None:
-    path.write_text(json.dumps({"error": error, "memory": memory}), encoding="utf-8")
+    """Whoever fails first; the others only lose touch with it."""
+    if not path.exists():
+        path.write_text(json.dumps({"error": error, "memory": memory}), encoding="utf-8")
 
 
 def _teller(path: Path) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:

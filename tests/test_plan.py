@@ -138,7 +138,6 @@ def test_without_weights_it_tells_all_but_the_time(
     assert f"time: not measured: the weights are not in {bare}" in " ".join(shown.split())
     (row,) = [line for line in shown.splitlines() if "base weights" in line]
     assert "not here; about" in row
-    assert float(row.split()[2]) > 0
     assert "no .safetensors file in it" in loraql("train", recipe, f"model.base={bare}", code=1)
 
 
