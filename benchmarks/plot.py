@@ -2,7 +2,8 @@
 
     python benchmarks/plot.py
 
-Reads the JSON files, writes `speed.svg` and `growth.svg` beside them. It needs matplotlib.
+Reads the JSON files, writes `speed.svg` and `growth.svg` beside them. It needs matplotlib, which the
+extra `benchmarks` brings.
 """
 
 import json
