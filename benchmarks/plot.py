@@ -37,7 +37,7 @@ def speed() -> None:
         ("training, nothing frozen", train["ratio_unfrozen"], 3),
         ("generation, against\none prompt at a time", generate["ratio_single"], 4),
         ("generation, against\nbatches of 8", generate["ratio_batch"], 2),
-        ("choosing of 5 checkpoints\non 200 questions", select["ratio"], 4),
+        ("choosing among 5 checkpoints\nby 200 questions", select["ratio"], 4),
     ]
     figure, axes = pyplot.subplots(figsize=(8, 5))
     places = range(len(bars), 0, -1)
@@ -62,7 +62,7 @@ def growth() -> None:
         taken = list(seconds.values())
         axes.plot([0, sizes[-1]], [0, taken[0] / sizes[0] * sizes[-1]], "--", color=GREY, linewidth=1)
         axes.plot(sizes, taken, "o-", color=BLUE)
-        axes.set_title(f"{name}\n(grows as n to the {found['exponents'][name]:.2f})", fontsize=10)
+        axes.set_title(f"{name}: n$^{{{found['exponents'][name]:.2f}}}$", fontsize=10)
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.set_xticks(sizes)
