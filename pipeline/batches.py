@@ -35,7 +35,10 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Plan:
-    """For every sequence of every step the places of its examples; `size` sequences make a step."""
+    """For every sequence of every step the places of its examples; `size` sequences make a step.
+
+    One that was divided between processes may be left without examples.
+    """
 
     sequences: list[list[int]]
     size: int
@@ -74,7 +77,13 @@ def plan_steps(examples: Sequence[Encoded], settings: TrainSettings, seed: int) 
     sequences = epoch
     while len(sequences) < steps * size:
         sequences = sequences + _epoch(examples, settings.packing, size, draw)
-    return Plan(sequences[: steps * size], size, steps, steps_an_epoch)
+    parts = settings.parts
+    divided = [
+        sequence[len(sequence) * part // parts : len(sequence) * (part + 1) // parts]
+        for sequence in sequences[: steps * size]
+        for part in range(parts)
+    ]
+    return Plan(divided, size * parts, steps, steps_an_epoch)
 
 
 def batches(plan: Plan, at_once: int) -> list[list[list[int]]]:

@@ -4,7 +4,7 @@ Frozen, and unknown keys are refused. `pipeline/config.py` reads them from recip
 """
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -162,7 +162,13 @@ class TrainSettings(Settings):
     def _named(cls, given: Any) -> Any:
         if given is False:  # what YAML makes of a bare off
             return "off"
-        return (given,) if isinstance(given, str) and given not in ("auto", "off") else given
+        if given in ("auto", "off"):
+            return given
+        names = [given] if isinstance(given, str) else given
+        for name in names if isinstance(names, list | tuple) else [names]:
+            if name not in get_args(Speed):
+                raise ValueError(f"train.speed: {name!r} was given; there are auto, off, {', '.join(get_args(Speed))}")
+        return names
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -170,10 +176,10 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"train.packing: {self.packing} does not divide train.batch_size, which is {self.batch_size}"
             )
-        if self.batch_size // self.packing % self.processes:
+        if self.batch_size % self.processes or not self.parts:
             raise ValueError(
-                f"train.processes: {self.processes} do not share the {self.batch_size // self.packing} sequences of a "
-                "batch evenly; change train.batch_size or train.packing"
+                f"train.processes: {self.processes} do not share the {self.batch_size} examples of a batch, packed by "
+                f"{self.packing}, evenly; change train.batch_size or train.packing"
             )
         if {"fused", "adam8bit"} <= set(self.speed):
             raise ValueError("train.speed: fused and adam8bit are two kinds of one optimizer; choose one")
@@ -186,9 +192,19 @@ class TrainSettings(Settings):
         return self
 
     @property
+    def parts(self) -> int:
+        """Into how many a packed sequence is divided, so that there are some for all processes; 0 if that cannot be."""
+        fitting = (
+            parts
+            for parts in range(1, self.packing + 1)
+            if self.packing % parts == 0 and self.batch_size // self.packing * parts % self.processes == 0
+        )
+        return next(fitting, 0)
+
+    @property
     def sequences_at_once(self) -> int:
         """In one process."""
-        return self.batch_size // self.packing // self.processes
+        return self.batch_size // self.packing * self.parts // self.processes
 
 
 class CacheSettings(Settings):

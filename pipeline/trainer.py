@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from data.errors import UserError
 from pipeline import processes
-from pipeline.batches import Encoded, Plan, collate, completion_loss, make_sequence
+from pipeline.batches import IGNORED, Encoded, Plan, TokenSequence, collate, completion_loss, make_sequence
 from pipeline.config import Config
 from pipeline.console import progress
 from pipeline.frozen import Frozen
@@ -45,9 +45,15 @@ class Steps:
     def batch(self, sequences: Sequence[Sequence[int]]) -> dict[str, Any]:
         from torch.nn.utils.rnn import pad_sequence
 
-        inputs = collate([make_sequence([self.examples[place] for place in places]) for places in sequences], self.pad)
+        made = [make_sequence([self.examples[place] for place in places]) for places in sequences]
+        # A process that has no example takes the step with the others, without a loss.
+        made = [sequence if sequence.ids else TokenSequence([self.pad], [IGNORED], [0], [1]) for sequence in made]
+        inputs = collate(made, self.pad)
         if self.known:
-            inputs["states"] = pad_sequence([self.known[1].read(places) for places in sequences], batch_first=True)
+            states = [
+                self.known[1].read(places or [0])[: len(one.ids)] for places, one in zip(sequences, made, strict=True)
+            ]
+            inputs["states"] = pad_sequence(states, batch_first=True)
         return inputs
 
     def loss(self, model: Any, inputs: Mapping[str, Any], count: Any = None) -> tuple[Any, Any]:

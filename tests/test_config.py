@@ -43,6 +43,8 @@ def test_overrides_and_seed_reach_the_config() -> None:
         ("=3", "settings are given as key=value"),
         ("seed.x=3", "seed.x: 'seed' is a value, not a section"),
         ("train.batch_size=[", "the value is not valid YAML"),
+        ("train.speed=[fused, fast]", "train.speed: 'fast' was given; there are auto, off, fused, adam8bit"),
+        ("train.speed=3", "train.speed: 3 was given"),
         ("train.packing=3", "train.packing: 3 does not divide train.batch_size, which is 8"),
         ("prompt.preset=seed", "prompt.order: the preset 'seed' has only question-first"),
         ("data.source=../spider", "data.source: '../spider' was given"),
