@@ -2,8 +2,9 @@
 
 Reads prompts, adapters and databases. The base model and each checkpoint answer the questions of
 `select` greedily; the checkpoint with the most right results is chosen (ties: the earlier one); then
-base and chosen answer `dev`. Where the data set has test suites (`loraql suite`), TS is scored too. Writes `MODEL/predictions.jsonl` and `scores.json`, `selection.json` and
-`report.html`. What is already answered in a half-done folder is not asked again.
+base and chosen answer `dev`. Where the data set has test suites (`loraql suite`), TS is scored too. Writes
+`MODEL/predictions.jsonl` and `scores.json`, `selection.json` and `report.html`. What is already answered in a half-done
+folder is not asked again.
 """
 
 import random
