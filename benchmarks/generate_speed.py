@@ -13,20 +13,18 @@ import os
 import platform
 import random
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from train_speed import processor
+from train_speed import processor, sample
 
 from eval.extract import extract_sql, is_complete
 from pipeline.base import fetch_base
-from pipeline.config import load_config
+from pipeline.config import Config
 from pipeline.generation import generate
 from pipeline.model import encode_prompts, load_adapter, load_model, load_tokenizer, quiet_libraries
 from pipeline.settings import EvaluateSettings
@@ -45,19 +43,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
     quiet_libraries()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        for stage in ("download", "prepare", "render", "train"):
-            command = [sys.executable, "-m", "pipeline", stage, "sample", *SETTINGS]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        result = measure(arguments.questions, arguments.rounds)
-        os.chdir(arguments.out.parent)
+    with sample(SETTINGS, last="train") as config:
+        result = measure(config, arguments.questions, arguments.rounds)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
 
 
-def measure(questions: int, rounds: int) -> dict[str, Any]:
-    config = load_config("sample", SETTINGS)
+def measure(config: Config, questions: int, rounds: int) -> dict[str, Any]:
     base = fetch_base(config.model)
     tokenizer = load_tokenizer(base)
     (checkpoint,) = (config.run / "train").glob("checkpoint-*")

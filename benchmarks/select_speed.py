@@ -18,7 +18,6 @@ import platform
 import random
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from generate_speed import MOST, plain
-from train_speed import processor
+from train_speed import processor, sample
 
 from data.spider import database_path
 from eval.extract import extract_sql
@@ -36,9 +35,9 @@ from eval.race import still_in
 from eval.verdict import is_ordered, normalize, same_result
 from pipeline.asking import Asking
 from pipeline.base import fetch_base
-from pipeline.config import Config, load_config
+from pipeline.config import Config
 from pipeline.engine import start_engine
-from pipeline.evaluate import HEATS
+from pipeline.evaluate import HEATS, checkpoints_of
 from pipeline.model import encode_prompts, load_adapter, load_model, load_tokenizer, quiet_libraries
 from pipeline.scorer import Scorer
 from pipeline.stage import read_jsonl
@@ -65,19 +64,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
     quiet_libraries()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        for stage in ("download", "prepare", "render", "train"):
-            command = [sys.executable, "-m", "pipeline", stage, "sample", *SETTINGS]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        result = measure(arguments.questions, arguments.drawn, arguments.rounds)
-        os.chdir(arguments.out.parent)
+    with sample(SETTINGS, last="train") as config:
+        result = measure(config, arguments.questions, arguments.drawn, arguments.rounds)
     arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
 
 
-def measure(questions: int, drawn: int, rounds: int) -> dict[str, Any]:
-    config = load_config("sample", SETTINGS)
+def measure(config: Config, questions: int, drawn: int, rounds: int) -> dict[str, Any]:
     every = read_jsonl(config.run / "render" / "select.jsonl")
     lines = random.Random(0).sample(every, questions)
     plainly: list[float] = []
@@ -151,10 +144,6 @@ def loop(config: Config, lines: list[dict[str, Any]]) -> tuple[float, float, Ver
                 verdicts[path.name, line["id"]] = ran and same_result(gold.rows, found.rows, ordered)
         asking += time.perf_counter() - start
     return loading, asking, verdicts
-
-
-def checkpoints_of(config: Config) -> list[Path]:
-    return sorted((config.run / "train").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
 
 
 def race(right: dict[str, list[bool]]) -> dict[str, Any]:

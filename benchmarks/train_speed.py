@@ -40,6 +40,8 @@ STEP = 16  # examples
 AT_ONCE = 4  # of the stock trainer, which then accumulates
 PACKING = 8  # two databases a step
 EPOCHS = 3
+STAGES = ("download", "prepare", "render", "train")
+SETTINGS = ["train.packing=1", f"train.batch_size={STEP}", "train.lora.rank=16", "train.lora.alpha=32"]
 SAME = 1e-4  # what losses may differ by
 
 
@@ -84,14 +86,15 @@ def main() -> None:
 
 
 @contextmanager
-def sample() -> Iterator[Config]:
-    """The sample's prompts in a folder of their own, with a cache of states of its own."""
-    settings = ["train.packing=1", f"train.batch_size={STEP}", "train.lora.rank=16", "train.lora.alpha=32"]
+def sample(settings: list[str] | None = None, last: str = "render") -> Iterator[Config]:
+    """The sample's line up to a stage, in a folder of its own that is worked in meanwhile."""
+    settings = SETTINGS if settings is None else settings
     with tempfile.TemporaryDirectory() as folder:
         there = Path.cwd()
         os.chdir(folder)
-        for stage in ("download", "prepare", "render"):
-            subprocess.run([sys.executable, "-m", "pipeline", stage, "sample"], check=True, stdout=subprocess.DEVNULL)
+        for stage in STAGES[: STAGES.index(last) + 1]:
+            command = [sys.executable, "-m", "pipeline", stage, "sample", *settings]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         yield load_config("sample", settings)
         os.chdir(there)
 

@@ -44,7 +44,7 @@ HEATS = 5  # of a race
 
 
 def _inputs(config: Config) -> dict[str, str]:
-    adapters = [path / "adapter_model.safetensors" for path in _checkpoints(config)]
+    adapters = [path / "adapter_model.safetensors" for path in checkpoints_of(config)]
     render = config.run / "render"
     root = config.data.root
     suites = root / SUITE / "suite.json"
@@ -74,7 +74,7 @@ EVALUATE = Stage(
 
 def evaluate(config: Config, folder: Path) -> None:
     """Scores the base and the checkpoints, chooses one, writes the report; in as many processes as asked."""
-    if not _checkpoints(config):
+    if not checkpoints_of(config):
         raise UserError(f"{config.run / 'train'}: holds no checkpoint; run `loraql train` first")
     if config.generate.processes > 1 and config.generate.engine != "vllm":
         fetch_base(config.model)  # once, before all of them do
@@ -103,7 +103,7 @@ def choose(config: Config, folder: Path) -> None:
         asking.use(None)
         for split in dict.fromkeys([on, "dev"]):
             scorer.score(BASE, split, questions[split], asking.greedy, decoding)
-        checkpoints = {path.name: path for path in _checkpoints(config)}
+        checkpoints = {path.name: path for path in checkpoints_of(config)}
 
         def heat(name: str, lines: Sequence[Line]) -> dict[str, Any]:
             asking.use(checkpoints[name])
@@ -126,7 +126,7 @@ def choose(config: Config, folder: Path) -> None:
         write_json(folder / "selection.json", _selection(config, folder, list(checkpoints), chosen, dropped, ways))
 
 
-def _checkpoints(config: Config) -> list[Path]:
+def checkpoints_of(config: Config) -> list[Path]:
     """Checkpoints in the order of their steps."""
     return sorted((config.run / "train").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
 
