@@ -5,17 +5,16 @@ SQL runs in the sandbox, read-only. Writes nothing but what prompts need into th
 """
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
 from data.schema import read_sqlite
-from eval.execution import show_rows
+from eval.execution import json_rows, show_rows
 from eval.extract import extract_sql, is_complete
 from eval.pool import Sandbox
-from eval.sandbox import Limits, Outcome, Value
+from eval.sandbox import Limits, Outcome
 from pipeline.bundle import SETTINGS, read_bundle
 from pipeline.choosing import Decoding, Request, chooser
 from pipeline.console import say, table
@@ -121,14 +120,7 @@ def answer_json(answer: Answer) -> str:
             "category": outcome.category,
             "message": outcome.message,
             "columns": list(outcome.columns),
-            "rows": [[_plain(cell) for cell in row] for row in outcome.rows],
+            "rows": json_rows(outcome.rows),
             "milliseconds": round(outcome.milliseconds, 2),
         }
     return json.dumps(content, ensure_ascii=False, indent=2)
-
-
-def _plain(cell: Value) -> Value:
-    """A cell as JSON has it: bytes as hexadecimal digits, infinity as text."""
-    if isinstance(cell, bytes):
-        return cell.hex()
-    return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
