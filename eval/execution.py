@@ -141,20 +141,12 @@ def show_rows(rows: Iterable[Row]) -> list[list[Value]]:
     return [[show_value(value) for value in row] for row in rows]
 
 
-def json_rows(rows: Iterable[Row], most_bytes: int | None = None) -> list[list[int | float | str | None]]:
-    """Rows as JSON can have them: bytes as hexadecimal digits, infinity as text; only the first `most_bytes` of them."""
-    shown: list[list[int | float | str | None]] = []
-    size = 0
-    for row in rows:
-        cells = [_json_cell(value) for value in row]
-        size += sum(len(cell) if isinstance(cell, str) else 8 for cell in cells)
-        if most_bytes is not None and size > most_bytes:
-            break
-        shown.append(cells)
-    return shown
+def plain_rows(rows: Iterable[Row]) -> list[list[Value]]:
+    """Rows as JSON has them, nothing cut: bytes as hexadecimal digits, infinity as a word."""
+    return [[_plain(value) for value in row] for row in rows]
 
 
-def _json_cell(value: Value) -> int | float | str | None:
+def _plain(value: Value) -> Value:
     if isinstance(value, bytes):
         return value.hex()
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

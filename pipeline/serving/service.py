@@ -1,10 +1,12 @@
 """What the routes share: the model, the databases, the desk where work is done, and the figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.execution import json_rows
+from eval.execution import plain_rows
+from eval.sandbox import Row
 from pipeline.serving.errors import ApiError
 from pipeline.serving.messages import QueryError, SqlAnswer
 from pipeline.serving.metrics import Metrics
@@ -53,7 +55,7 @@ class Service:
             message = outcome.message or outcome.category.replace("_", " ")
             error = QueryError(category=outcome.category, message=hide_path(message, database))
         found = outcome.rows if outcome is not None else ()
-        rows = json_rows(found[: self.max_rows], RESULT_BYTES)
+        rows = plain_rows(_first(found, self.max_rows))
         return SqlAnswer.model_construct(
             database=database.name,
             question=answer.question,
@@ -67,6 +69,16 @@ class Service:
             error=error,
             ms=round(answer.milliseconds, 1),
         )
+
+
+def _first(rows: Sequence[Row], most: int) -> Sequence[Row]:
+    """The rows within both limits."""
+    size = 0
+    for number, row in enumerate(rows[:most]):
+        size += sum(len(cell) if isinstance(cell, str | bytes) else 8 for cell in row)
+        if size > RESULT_BYTES:
+            return rows[:number]
+    return rows[:most]
 
 
 def hide_path(text: str, database: "Database") -> str:
