@@ -2,8 +2,20 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
+
+def _number(value: Any) -> Any:
+    """JSON has one kind of number: 1.0 is a whole one, and neither "1" nor true is any."""
+    if isinstance(value, str | bool):
+        raise ValueError("give a number")
+    return value
+
+
+Votes = Annotated[int, Field(ge=1, le=10), BeforeValidator(_number)]
+Tries = Annotated[int, Field(ge=0, le=3), BeforeValidator(_number)]
+Tokens = Annotated[int, Field(ge=1), BeforeValidator(_number)]
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1), BeforeValidator(_number)]
 Cell = int | float | str | None
 Question = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S")]
 Sql = Annotated[str, Field(min_length=1, max_length=100_000, pattern=r"\S")]
@@ -65,8 +77,8 @@ class Asked(BaseModel):
     database: Name
     question: Question
     earlier: Earlier | None = Field(None, description="what the question follows up")
-    vote: int = Field(1, ge=1, le=10, strict=True, description="answers drawn, the commonest result of which wins")
-    retry: int = Field(1, ge=0, le=3, strict=True, description="further tries where a query fails")
+    vote: Votes = Field(1, description="answers drawn, the commonest result of which wins")
+    retry: Tries = Field(1, description="further tries where a query fails")
 
 
 class Edited(BaseModel):
@@ -134,9 +146,9 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False, strict=True, description="0 if not given")
     top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False, strict=True)
-    max_tokens: int | None = Field(None, ge=1, strict=True)
-    max_completion_tokens: int | None = Field(None, ge=1, strict=True)
-    seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1, strict=True)
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    seed: Seed | None = None
     n: Literal[1] | None = None
     stop: str | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=4)] | None = None
 

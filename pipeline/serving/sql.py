@@ -87,9 +87,14 @@ def sql_routes(service: Service) -> APIRouter:
         def work(_: threading.Event) -> Kept:
             try:
                 keep_correction(service.corrections, database.name, said.question, said.sql, said.verdict)
-            except OSError as error:
-                message = f"the correction could not be written: {error.strerror or 'failed'}"
-                raise ApiError(500, message.lower(), "not_kept") from error
+            except UserError as error:
+                if isinstance(
+                    error.__cause__, OSError
+                ):  # its line names a file here, which is not the client's concern
+                    raise ApiError(
+                        500, "the correction could not be written; ask who runs the server", "not_kept"
+                    ) from error
+                raise
             return Kept()
 
         return await service.desk.run(request, work)
