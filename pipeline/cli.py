@@ -14,6 +14,7 @@ import typer
 from data.errors import UsageError
 from pipeline.exits import guard
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
+from pipeline.publishing import publishing
 from pipeline.tools import tools
 
 if TYPE_CHECKING:
@@ -268,6 +269,7 @@ def _run_stage(
 
 
 app.add_typer(tools)
+app.add_typer(publishing)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -35,6 +35,15 @@ def require_before(stage: Stage, config: Config, recipe: str, command: str) -> N
             )
 
 
+def require_export(config: Config, recipe: str, command: str) -> None:
+    """Raises UserError for `command` unless the whole line, the export too, is up to date."""
+    require_before(EXPORT, config, recipe, command)
+    if reason := why_stale(EXPORT, config):
+        raise UserError(
+            f"{command} needs export, which is not up to date ({reason}): run `loraql export {recipe}` with the same settings"
+        )
+
+
 def run(config: Config, *, force: bool = False, resume: bool = True) -> None:
     """Runs every stage that is not up to date, then shows what came of it."""
     ran = [run_stage(stage, config, force=force, resume=resume) for stage in LINE]
