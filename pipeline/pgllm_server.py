@@ -90,7 +90,9 @@ def _connected(address: Address) -> Any:
     except ImportError as error:
         raise UserError('PostgreSQL needs its driver: pip install "loraql[postgres]"') from error
     given = {"user": address.user, "password": address.password, "host": address.host, "port": address.port}
-    settings = {name: value for name, value in (given | dict(address.options)).items() if value is not None}
+    settings: dict[str, Any] = {
+        name: value for name, value in (given | dict(address.options)).items() if value is not None
+    }
     try:
         return psycopg.connect(
             dbname=address.database or None, connect_timeout=CONNECT_SECONDS, client_encoding="utf8", **settings

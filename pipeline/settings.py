@@ -257,3 +257,8 @@ class SandboxSettings(Settings):
 class ExportSettings(Settings):
     questions: PositiveInt = Field(16, description="questions that the merged and the unmerged model both answer")
     max_drift: NonNegativeInt = Field(1, description="how many of the answers may differ")
+    benchmark: str | None = Field(
+        None,
+        pattern=r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$",
+        description="a hub's benchmark, as OWNER/DATASET:TASK, whose leaderboard the export reports its EX to",
+    )
