@@ -4,8 +4,6 @@ The stages are imported inside the commands, so that help needs none of the heav
 """
 
 import sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -153,25 +151,30 @@ def evaluate(
     say(f"report: {config.run / 'evaluate' / 'report.html'}")
 
 
-@app.command(epilog=example("loraql export sample\n  loraql export sample --allow-drift"))
+@app.command(
+    epilog=example(
+        "loraql export sample\n  loraql export sample --kind gguf --kind adapter\n  loraql export sample --allow-drift"
+    )
+)
 def export(
     recipe: Recipe,
     overrides: Overrides = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx; may be given again")
+    ] = None,
     allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="accept a merged model that answers differently")
+        bool, typer.Option("--allow-drift", help="accept an exported model that answers differently")
     ] = False,
     force: Force = False,
     quick: Quick = False,
     seed: Seed = None,
     resume: Resume = True,
 ) -> None:
-    """Merge the chosen adapter into the base, and check the merge."""
-    from pipeline import export as verb
-    from pipeline.console import say
+    """Merge the chosen adapter into the base, check the merge, and make other kinds of it."""
+    from pipeline.run import export as run_export
 
-    stage = replace(verb.EXPORT, work=partial(verb.export, allow_drift=allow_drift))
-    config = _run_stage(stage, recipe, overrides, force, quick, seed, resume)
-    say(f"model: {config.run / 'export' / 'merged'}")
+    config = _config(recipe, overrides, quick, seed)
+    run_export(config, recipe, kind or ["merged"], allow_drift=allow_drift, force=force, resume=resume)
 
 
 @app.command(
