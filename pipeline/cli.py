@@ -160,8 +160,12 @@ def export(
     recipe: Recipe,
     overrides: Overrides = None,
     kind: Annotated[
-        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx; may be given again")
+        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx, pgllm; may be given again")
     ] = None,
+    database: Annotated[
+        str | None, typer.Option("--db", help="of --kind pgllm: a postgresql:// URL, whose tables are filled, too")
+    ] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="of --kind pgllm: empty those tables first")] = False,
     allow_drift: Annotated[
         bool, typer.Option("--allow-drift", help="accept an exported model that answers differently")
     ] = False,
@@ -174,7 +178,16 @@ def export(
     from pipeline.run import export as run_export
 
     config = _config(recipe, overrides, quick, seed)
-    run_export(config, recipe, kind or ["merged"], allow_drift=allow_drift, force=force, resume=resume)
+    run_export(
+        config,
+        recipe,
+        kind or ["merged"],
+        allow_drift=allow_drift,
+        force=force,
+        resume=resume,
+        database=database,
+        truncate=truncate,
+    )
 
 
 @app.command(

@@ -13,51 +13,60 @@ from typing import Any
 from data.errors import UserError
 from pipeline.batches import encode_examples
 from pipeline.config import Config
-from pipeline.console import say
+from pipeline.console import say, show_files
 from pipeline.model import quiet_libraries
 from pipeline.pgllm_files import Field, write_archive, write_table
 from pipeline.pgllm_model import Gpt2, read_gpt2
 from pipeline.pgllm_server import ADD_BLOCKS, NEW_BLOCKS, OLD_BLOCKS, PER_TOKEN, TABLES, load_server
-from pipeline.stage import read_jsonl
+from pipeline.stage import PARTIAL_KEY, read_jsonl
 
 WEIGHTS = "weights.npz.gz"
 Block = tuple[list[int], list[int]]
 
 
-def export_pgllm(
-    config: Config, folder: Path, database: str | None = None, truncate: bool = False, block: int | None = None
-) -> None:
-    """Writes the files into `folder`, and the rows into the server at the URL `database`, of a model named as the run.
+def export_pgllm(config: Config, folder: Path, database: str | None = None, truncate: bool = False) -> None:
+    """Writes the files into `folder`, and with a URL `database` the rows into that server; the model is named as the run.
 
-    `block` is the number of tokens of a row of the data set, the model's positions if not given. Raises UserError where
-    the model is none that pg_llm runs, or the examples do not fill a block.
+    Raises UserError where the model is none that pg_llm runs, or where the examples do not fill a block of text.
     """
     quiet_libraries()
     model = read_gpt2(config.run / "export" / "merged")
-    blocks = make_blocks(_stream(config, model), block or model.n_positions)
-    if len(blocks[0][0]) > model.n_positions:
-        raise UserError(f"--block: {block} tokens were given, but the model has {model.n_positions} positions")
-    rows = _rows(config.name, model, blocks)
+    rows = _rows(config, model)
     folder.mkdir(parents=True, exist_ok=True)
     for name, own in rows.items():
         write_table(folder / f"{name}.tsv", own)
     write_archive(folder / WEIGHTS, model.tensors())
-    for name, text in _scripts(config, model, len(blocks)):
+    for name, text in _scripts(config, model, len(rows["llm_dataset"])):
         (folder / name).write_text(text, encoding="utf-8")
-    say(
-        f"  pg_llm: {len(model.shapes())} weights ({(folder / WEIGHTS).stat().st_size / 1e6:,.1f} MB), {len(model.symbols):,} "
-        f"tokens, {len(model.merges):,} merges, {len(blocks):,} blocks of {len(blocks[0][0]):,} tokens"
-    )
+    show_files(f"{config.name} for PostgreSQL's pg_llm", folder, [PARTIAL_KEY])
+    _say_sizes(config, model, len(rows["llm_dataset"]))
     if database:
-        total = len(model.shapes()) - len(PER_TOKEN) + model.vocab + model.n_positions
-        others = load_server(database, config.name, rows, model.tensors(), total, truncate)
-        say(f"  in the database: the model {config.name}, {total:,} rows of weights")
-        if others:
-            say(
-                f"  note: llm_dataset holds {others:,} other blocks, which llm_train reads too; --truncate empties all tables"
-            )
+        load_pgllm(config, database, truncate)
     else:
-        say(f"  next: psql -f schema.sql -f load.sql in {folder}, then what usage.sql says")
+        say(
+            "  next: `psql -f schema.sql -f load.sql` in the folder and what usage.sql says, or --db with the server's URL"
+        )
+
+
+def load_pgllm(config: Config, database: str, truncate: bool = False) -> None:
+    """Writes the rows into the server alone. Raises UsageError for a URL that is none, else UserError in one line."""
+    quiet_libraries()
+    model = read_gpt2(config.run / "export" / "merged")
+    total = len(model.shapes()) - len(PER_TOKEN) + model.vocab + model.n_positions
+    others = load_server(database, config.name, _rows(config, model), model.tensors(), total, truncate)
+    say(f"database: the model {config.name} is in it, {total:,} rows of weights")
+    if others:
+        say(
+            f"note: llm_dataset holds {others:,} {'blocks' if others > 1 else 'block'} of other texts, which llm_train reads, "
+            "too; --truncate empties all tables"
+        )
+
+
+def _say_sizes(config: Config, model: Gpt2, blocks: int) -> None:
+    say(
+        f"  {model.n_layer} layers of width {model.d_model}, {len(model.shapes())} weights; {len(model.symbols):,} tokens, "
+        f"{len(model.merges):,} merges; {blocks:,} blocks of {_block(config, model):,} tokens"
+    )
 
 
 def make_blocks(tokens: Sequence[int], size: int) -> list[Block]:
@@ -68,7 +77,7 @@ def make_blocks(tokens: Sequence[int], size: int) -> list[Block]:
     ]
     if not blocks:
         raise UserError(
-            f"pgllm: the training examples are {len(tokens)} tokens, which fill no block of {size}; give a smaller --block"
+            f"pgllm: the training examples are {len(tokens)} tokens, which fill no block of {size}; set export.block to less"
         )
     return blocks
 
@@ -85,14 +94,24 @@ def _stream(config: Config, model: Gpt2) -> list[int]:
     return list(chain.from_iterable(texts))
 
 
-def _rows(name: str, model: Gpt2, blocks: Sequence[Block]) -> Mapping[str, Sequence[Sequence[Field]]]:
+def _block(config: Config, model: Gpt2) -> int:
+    """How many tokens a block has. Raises UserError if the model cannot read as many."""
+    block = config.export.block or model.n_positions
+    if block > model.n_positions:
+        raise UserError(f"export.block: {block} was given, but the model has {model.n_positions} positions")
+    return block
+
+
+def _rows(config: Config, model: Gpt2) -> Mapping[str, Sequence[Sequence[Field]]]:
+    """The rows of every table but the one of weights."""
+    name = config.name
     return {
         "llm_model_config": [(name, model.n_layer, model.n_head, model.d_model, model.n_positions, model.vocab)],
         "llm_bpe_vocab": [(name, place, token, None, token.encode()) for place, token in model.symbols],
         "llm_bpe_merges": [
             (name, rank, left, right, f"{left} {right}") for rank, (left, right) in enumerate(model.merges)
         ],
-        "llm_dataset": blocks,
+        "llm_dataset": make_blocks(_stream(config, model), _block(config, model)),
     }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import UsageError, UserError
-from pipeline.console import say, table
+from pipeline.console import say, size, table
 
 # What the kinds of export write; a folder may hold more than that by now.
 OWN = (
@@ -61,7 +61,7 @@ def push(folder: Path, to: str, *, private: bool = False, really: bool = False, 
         return
     with _told(endpoint, to):
         address = _upload(upload, endpoint, to, private)
-    say(f"uploaded {len(upload.files)} files, {_size(upload.bytes)}: {address}")
+    say(f"uploaded {len(upload.files)} files, {size(upload.bytes)}: {address}")
 
 
 def find_kind(run: str, kind: str, runs: Path) -> Path:
@@ -130,8 +130,8 @@ def _read_card(path: Path) -> Any:
 def _show(upload: Upload, address: str, private: bool) -> None:
     who = "only you and your organization can see it" if private else "everyone can see it"
     say(f"{address} ({'private' if private else 'public'}: {who})")
-    rows = [[name, _size(path.stat().st_size)] for name, path in upload.files.items()]
-    table("Files", ["file", "size"], [*rows, [f"{len(rows)} files", _size(upload.bytes)]])
+    rows = [[name, size(path.stat().st_size)] for name, path in upload.files.items()]
+    table("Files", ["file", "size"], [*rows, [f"{len(rows)} files", size(upload.bytes)]])
     if upload.others:
         say(f"  not uploaded, as no export writes them: {', '.join(upload.others)}")
     card = upload.card
@@ -214,11 +214,3 @@ def _answer(status: int, message: str | None) -> str:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"

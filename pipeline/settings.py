@@ -262,6 +262,9 @@ class ExportSettings(Settings):
     gguf: tuple[Literal["f16", "q8_0", "q4_k_m"], ...] = Field(
         ("q8_0",), min_length=1, description="weights of the files of --kind gguf"
     )
+    block: PositiveInt | None = Field(
+        None, description="tokens of a block of training text in --kind pgllm; the model's positions if not given"
+    )
     benchmark: str | None = Field(
         None,
         pattern=r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$",

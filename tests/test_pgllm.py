@@ -46,11 +46,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     base = make_tiny_gpt2(folder / "base")
     settings = tiny_settings(base)
     settings["prompt"] = {"order": "schema-first", "max_length": 900}
+    settings["train"] = settings["train"] | {"max_steps": 2, "checkpoints": 1}
     (folder / "gpt2.yaml").write_text(yaml.safe_dump({"name": "tiny-gpt2"} | settings), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["run", "gpt2.yaml"]) == 0
-        assert main(["pgllm", "gpt2.yaml"]) == 0
+        assert main(["export", "gpt2.yaml", "--kind", "pgllm"]) == 0
     return folder
 
 
@@ -122,7 +123,7 @@ def test_the_archive_holds_the_merged_model_under_the_extension_s_names(inside: 
 
 def test_the_same_model_gives_the_same_bytes(inside: Path, tmp_path: Path) -> None:
     export_pgllm(load_config("gpt2.yaml", []), tmp_path / "again")
-    names = sorted(path.name for path in inside.iterdir())
+    names = sorted(path.name for path in inside.iterdir() if path.name != "manifest.json")
     assert names == sorted(path.name for path in (tmp_path / "again").iterdir())
     for name in names:
         assert (inside / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
@@ -178,8 +179,8 @@ def test_a_server_holds_every_byte_and_a_model_built_of_its_rows_computes_the_sa
 
     connection, url = server
     connection.execute((inside / "schema.sql").read_text(encoding="utf-8"))
-    shown = loraql("pgllm", "gpt2.yaml", "--db", url)
-    assert "in the database: the model tiny-gpt2" in shown
+    shown = loraql("export", "gpt2.yaml", "--kind", "pgllm", "--db", url)
+    assert "database: the model tiny-gpt2 is in it" in shown
     assert PASSWORD not in shown
     assert IN_URL not in shown
     check_tables(connection)
@@ -226,12 +227,14 @@ def test_another_export_replaces_its_own_rows_and_truncate_all(
     connection.execute("INSERT INTO llm_param (model, name) VALUES ('other', 'wte')")
     connection.execute("INSERT INTO llm_dataset (tokens, target) VALUES ('{1}', '{2}')")
     for _ in range(2):
-        assert "note: llm_dataset holds 1 other blocks" in loraql("pgllm", "gpt2.yaml", "--db", url)
+        assert "note: llm_dataset holds 1 block of other texts" in loraql(
+            "export", "gpt2.yaml", "--kind", "pgllm", "--db", url
+        )
     check_tables(connection)
     counts = {name: rows(connection, f"SELECT count(*) FROM {name}") for name in ("llm_param", "llm_dataset")}
     assert rows(connection, "SELECT count(*) FROM llm_model_config") == [(2,)]
-    shown = loraql("pgllm", "gpt2.yaml", "--db", url, "--truncate")
-    assert "other blocks" not in shown
+    shown = loraql("export", "gpt2.yaml", "--kind", "pgllm", "--db", url, "--truncate")
+    assert "other texts" not in shown
     for name, ((before,),) in counts.items():
         assert rows(connection, f"SELECT count(*) FROM {name}") == [(before - 1,)]
     assert rows(connection, "SELECT min(id) FROM llm_dataset") == [(1,)]
@@ -261,15 +264,15 @@ def test_the_printed_sql_fits_the_extension_s_functions(inside: Path, server: tu
 
 def test_a_failure_is_one_line_and_changes_nothing(inside: Path, server: tuple[Any, str], loraql: Loraql) -> None:
     connection, url = server
-    error = loraql("pgllm", "gpt2.yaml", "--db", url, code=1)
+    error = loraql("export", "gpt2.yaml", "--kind", "pgllm", "--db", url, code=1)
     assert "there is no table llm_model_config; run CREATE EXTENSION pg_llm there, or this export's schema.sql" in error
     check_line(error.rstrip("\n"))
     connection.execute((inside / "schema.sql").read_text(encoding="utf-8"))
-    loraql("pgllm", "gpt2.yaml", "--db", url)
+    loraql("export", "gpt2.yaml", "--kind", "pgllm", "--db", url)
     connection.execute("ALTER TABLE llm_dataset ADD CHECK (tokens[1] IS NULL) NOT VALID")
     connection.execute("UPDATE llm_param SET step = 7")
     for options in ([], ["--truncate"]):
-        error = loraql("pgllm", "gpt2.yaml", "--db", url, *options, code=1)
+        error = loraql("export", "gpt2.yaml", "--kind", "pgllm", "--db", url, *options, code=1)
         assert "nothing was changed" in error
         check_line(error.rstrip("\n"))
         assert rows(connection, "SELECT DISTINCT step FROM llm_param") == [(7,)]
@@ -357,12 +360,13 @@ def test_blocks_do_not_overlap_and_targets_are_one_ahead() -> None:
     assert make_blocks(list(range(8)), 3) == [([0, 1, 2], [1, 2, 3]), ([3, 4, 5], [4, 5, 6])]
     assert make_blocks(list(range(7)), 3) == make_blocks(list(range(8)), 3)
     assert len(make_blocks(list(range(6)), 3)) == 1, "the last block lacks its last target"
-    with pytest.raises(UserError, match="3 tokens, which fill no block of 3; give a smaller --block"):
+    with pytest.raises(UserError, match="3 tokens, which fill no block of 3; set export"):
         make_blocks([1, 2, 3], 3)
 
 
 def test_a_block_longer_than_the_model_s_positions_is_refused(inside: Path, loraql: Loraql) -> None:
-    assert "the model has 1024 positions" in loraql("pgllm", "gpt2.yaml", "--block", "1025", code=1)
+    error = loraql("export", "gpt2.yaml", "--kind", "pgllm", "export.block=1025", code=1)
+    assert "export.block: 1025 was given, but the model has 1024 positions" in error
 
 
 def test_fields_are_written_as_copy_reads_them(tmp_path: Path) -> None:
@@ -370,5 +374,6 @@ def test_fields_are_written_as_copy_reads_them(tmp_path: Path) -> None:
     assert (tmp_path / "t.tsv").read_text() == "a\\tb\\\\c\\n\t\\N\t\\\\x00ff\t3\t{1,2}\n"
 
 
-def test_pgllm_wants_an_export(loraql: Loraql, recipe: Path) -> None:
-    assert "pgllm needs download, which is not up to date" in loraql("pgllm", recipe, code=1)
+def test_options_of_a_server_belong_to_pgllm(inside: Path, loraql: Loraql) -> None:
+    for options in (["--db", "postgresql://me@localhost/llm"], ["--kind", "pgllm", "--truncate"]):
+        assert "belong to --kind pgllm" in loraql("export", "gpt2.yaml", *options, code=2)
