@@ -54,7 +54,9 @@ def write_card(config: Config, folder: Path, kind: str, check: str) -> None:
     )
     environment.filters["literal"] = repr
     facts = card_facts(config, folder)
-    licences = Licences(*(_known(facts[name]) for name in ("license", "base_license", "data_license")))
+    model, base, data = (_known(facts[name]) for name in ("license", "base_license", "data_license"))
+    # Who says what the model may be used for has looked at the base's licence.
+    licences = Licences(model, base or model, data)
     front = front_matter(config, kind, facts["base"], licences, facts["scores"])
     card = environment.get_template("card.md.jinja").render(facts, kind=kind, check=check, front=front)
     (folder / "README.md").write_text(card, encoding="utf-8")

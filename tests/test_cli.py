@@ -16,7 +16,7 @@ from data import embedded
 Loraql = Callable[..., str]
 COMMANDS = [
     "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "plan", "status", "import", "synth", "score", "compare",
-    "suite",
+    "suite", "push",
 ]  # fmt: skip
 
 

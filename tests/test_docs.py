@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import small_spider
+from gpt2 import make_tiny_gpt2
 from test_cli import COMMANDS
 
 from pipeline import base
@@ -55,6 +56,8 @@ def test_every_command_of_a_page_runs(
     )
     Path("predicted.sql").write_text("".join(f"{item['query']}\n" for item in questions), encoding="utf-8")
     write_own_data()
+    if page.name == "postgres-model.md":
+        make_tiny_gpt2(Path("gpt2"))
     for command in commands(page):
         words = shlex.split(command)
         program = Path(words[0]).name
