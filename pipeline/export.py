@@ -19,7 +19,7 @@ from pipeline.stage import BASE_MODEL, Stage, digest_files, read_json
 
 # What only other kinds of export read.
 OF_KINDS = {"gguf", "block"}
-KEPT = ("adapter", "gguf", "onnx", "pgllm")
+KEPT = ("adapter", "gguf", "pgllm")
 
 
 def _inputs(config: Config) -> dict[str, str]:

@@ -11,12 +11,12 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import Config
+from pipeline.config import PUBLISHED, Config
 
 METRICS = {"ex": ("execution_accuracy", "Execution accuracy (EX), %"), "em": ("exact_match", "Exact match (EM), %")}
 # By whose rules both are computed.
 RULES = ("loraql, by the rules of Spider's evaluator", "https://github.com/taoyds/test-suite-sql-eval")
-RELATIONS = {"adapter": "adapter", "gguf": "quantized", "onnx": "quantized"}  # of the base; all others are fine-tuned
+RELATIONS = {"adapter": "adapter", "gguf": "quantized"}  # of the base; all others are fine-tuned
 LIBRARIES = {"adapter": "peft", "gguf": "gguf"}  # all others are read by transformers
 RESULTS = Path(".eval_results") / "loraql.yaml"
 
@@ -43,18 +43,19 @@ class Licences:
 
 
 def front_matter(config: Config, kind: str, base: str, licences: Licences, scores: Mapping[str, Any]) -> str:
-    """The YAML between the two `---` of a card; `scores` are the exported model's on dev, `base` an id of the hub."""
+    """The YAML between the two `---` of a card; `scores` are the exported model's on dev, `base` an id of the hub or a name."""
     from huggingface_hub import ModelCardData
 
+    on_hub = "/" in base
     known = HUB_DATA.get(config.data.source)
     card = ModelCardData(
         license=licences.model,
         base_license=licences.base,
         data_license=licences.data,
-        base_model=base,
-        base_model_relation=RELATIONS.get(kind, "finetune"),
+        base_model=base if on_hub else None,
+        base_model_relation=RELATIONS.get(kind, "finetune") if on_hub else None,
         datasets=[known.id] if known else None,
-        language="en",
+        language="en" if config.data.source in PUBLISHED else None,
         library_name=LIBRARIES.get(kind, "transformers"),
         pipeline_tag="text-generation",
         tags=["text-to-sql", "lora", "sqlite"],

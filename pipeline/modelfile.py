@@ -22,11 +22,13 @@ LICENSES = {
 class Dialogue:
     """What a chat template writes around messages: before the first question, after each, before later ones.
 
-    `system`: before a system message and between it and the first question. None: the template does not have that.
+    `answer`: before an answer. `system`: before a system message, and between it and the first question. None: the
+    template does not have that.
     """
 
     first: str
     asked: str
+    answer: str
     later: str | None
     system: tuple[str, str] | None
 
@@ -42,7 +44,7 @@ class Dialogue:
                 before = self.first if place == 0 else self.system[1] if after_system and self.system else self.later
                 written += f"{before or ''}{content}{self.asked}"
             elif role == "assistant":
-                written += content
+                written += self.answer + content
         return written
 
     @property
@@ -55,9 +57,9 @@ class Dialogue:
             "{{- range $i, $_ := .Messages }}",
             '{{- if eq .Role "user" }}',
             f"{{{{- if eq $i 0 }}}}{_go(self.first)}"
-            + (after_system + _go(self.system[1]) if self.system else "")
+            + (after_system + _go(self.system[1]) if self.system and self.system[1] != self.later else "")
             + f"{{{{ else }}}}{_go(self.later)}{{{{ end }}}}{{{{ .Content }}}}{_go(self.asked)}",
-            '{{- else if eq .Role "assistant" }}{{ .Content }}',
+            f'{{{{- else if eq .Role "assistant" }}}}{_go(self.answer)}{{{{ .Content }}}}',
             *([f'{{{{- else if eq .Role "system" }}}}{_go(self.system[0])}{{{{ .Content }}}}'] if self.system else []),
             "{{- end }}",
             "{{- end }}",
@@ -68,20 +70,19 @@ class Dialogue:
 def read_dialogue(tokenizer: Any) -> Dialogue:
     """What the tokenizer's chat template writes around messages; without one, a question ends with a line break."""
     if not tokenizer.chat_template:
-        return Dialogue("", "\n", None, None)
+        return Dialogue("", "\n", "", None, None)
     question, answer, again, system = "QUESTION-1", "ANSWER-1", "QUESTION-2", "SYSTEM-1"
     first, _, asked = _render(tokenizer, ("user", question)).partition(question)
     whole = _render(tokenizer, ("user", question), ("assistant", answer), ("user", again))
-    begin = f"{first}{question}{asked}{answer}"
-    later = None
-    if whole.startswith(begin) and whole.endswith(f"{again}{asked}"):
-        later = whole.removeprefix(begin).removesuffix(f"{again}{asked}")
+    begin, end = f"{first}{question}{asked}", f"{again}{asked}"
+    before_answer, found, rest = whole.removeprefix(begin).partition(answer)
+    later = rest.removesuffix(end) if whole.startswith(begin) and found and rest.endswith(end) else None
     with_system = _render_or_none(tokenizer, ("system", system), ("user", question))
     around = None
     if later is not None and with_system and with_system.endswith(f"{question}{asked}") and system in with_system:
         before, _, rest = with_system.removesuffix(f"{question}{asked}").partition(system)
         around = (before, rest)
-    return Dialogue(first, asked, later, around)
+    return Dialogue(first, asked, before_answer if later is not None else "", later, around)
 
 
 def modelfile(config: Config, tokenizer: Any, file: str, license: str) -> str:

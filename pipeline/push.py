@@ -135,7 +135,7 @@ def _show(upload: Upload, address: str, private: bool) -> None:
     if upload.others:
         say(f"  not uploaded, as no export writes them: {', '.join(upload.others)}")
     card = upload.card
-    lines = [["licence", card.license], ["base", f"{card.base_model} ({card['base_license']})"]]
+    lines = [["licence", card.license], ["base", f"{card.base_model or 'not on the hub'} ({card['base_license']})"]]
     for result in card.eval_results or []:
         given = result.metric_args or {}
         interval = f" [{given['low']}, {given['high']}]" if {"low", "high"} <= set(given) else ""
