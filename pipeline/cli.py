@@ -13,6 +13,7 @@ import typer
 
 from data.errors import UsageError
 from pipeline.exits import guard
+from pipeline.keeping import keeping
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
 from pipeline.tools import tools
 
@@ -268,6 +269,7 @@ def _run_stage(
 
 
 app.add_typer(tools)
+app.add_typer(keeping)
 
 
 def main(arguments: list[str] | None = None) -> int:
