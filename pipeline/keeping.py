@@ -35,7 +35,7 @@ def clean(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="runs; all of them, and the cache, if none is named", metavar="[RUN]...", autocompletion=run_names
+            help="runs; all of them, and the cache, if none is named", metavar="RUN", autocompletion=run_names
         ),
     ] = None,
     what: Annotated[
@@ -48,7 +48,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="delete without asking")] = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Free disk space: show what can go and what it is worth, ask, delete."""
+    """Free disk space: show what can go, ask, delete."""
     from pipeline.clean import clean as clean_up
 
     kinds = [kind.strip() for kind in what.split(",") if kind.strip()] if what is not None else None
@@ -62,9 +62,7 @@ def clean(
     )
 )
 def init(
-    name: Annotated[
-        str | None, typer.Argument(help="of the recipe, NAME.yaml, and of its run", metavar="[NAME]")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="of the recipe, NAME.yaml, and of its run", metavar="NAME")] = None,
     data: Annotated[str | None, typer.Option(help="sample, spider, or the name of an import")] = None,
     model: Annotated[
         str | None, typer.Option(help="the base: smollm2-135m-instruct, a Hugging Face id, or a folder")
@@ -86,7 +84,7 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="the same as JSON")] = False,
     runs: Runs = Path("runs"),
 ) -> None:
-    """Check this machine and installation; say what to do about what is wrong."""
+    """Check machine and installation, and say what mends them."""
     from pipeline.doctor import doctor as examine
 
     if not examine(runs, as_json):
