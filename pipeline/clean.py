@@ -61,7 +61,8 @@ def clean(
     chosen = _kinds(names, kinds, whole)
     folders = _folders(runs, names)
     with ExitStack() as held:
-        free, busy = [], []
+        free: list[Path] = []
+        busy: list[Path] = []
         for folder in folders:
             (free if _hold(folder, held) else busy).append(folder)
         if busy and names:

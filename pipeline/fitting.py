@@ -29,7 +29,8 @@ BYTES = {"none": {"cpu": 4.0, "gpu": 2.0}, "nf4": {"cpu": 0.55, "gpu": 0.55}}  #
 ACTIVATIONS = {"cpu": 2.6e6, "gpu": 0.76e6}  # bytes a token of a model of 135M parameters; a CPU's allocator holds more
 ACTIVATIONS_GROW = 0.445  # with this power of the parameters: 7B models take six times as much
 CHECKPOINTED = 1 / 6  # of activations, that stay
-FILLED = 0.85  # of the memory, at the most: lengths and models vary
+FILLED = 0.85  # of the memory, in training at the most: lengths and models vary
+WHOLE_FILLED = 0.95  # in scoring and export, which load the base in full precision and take little else
 OTHER_BYTES = 1.2e9  # Python, libraries, the device's own
 ADAPTERS = 0.6  # bytes for each weight of the base: adapters, gradients and AdamW of rank 64; half that of rank 32
 EXAMPLES = ((1000, 8), (float("inf"), 16))  # a step, with up to so many training questions: few want many steps
@@ -144,6 +145,12 @@ def _fits(
     model: Model, machine: Machine, rank: int, max_length: int, packing: int, step: int
 ) -> tuple[str, bool, int, float]:
     """Quantization, gradient checkpointing, examples at once, and the bytes that they take together."""
+    whole = model.billions * 1e9 * BYTES["none"][machine.kind] + OTHER_BYTES
+    if whole > WHOLE_FILLED * machine.memory:
+        raise UserError(
+            f"{model.base} takes about {whole / 1e9:.0f} GB when it is scored and exported, which is not in four bits, and "
+            f"{machine.label} has {machine.memory / 1e9:.0f} GB; give a smaller --model, or --gpu GB for one elsewhere"
+        )
     needs = 0.0
     for quantization, checkpointing, fewest in WAYS:
         for batch in _halves(step if packing == 1 else packing):
@@ -159,7 +166,7 @@ def _fits(
 def _memory(model: Model, kind: str, rank: int, quantization: str, checkpointing: bool, tokens: float) -> float:
     weights = model.billions * 1e9 * BYTES[quantization][kind]
     adapters = model.billions * 1e9 * ADAPTERS * rank / 64
-    token = ACTIVATIONS[kind] * (model.billions / 0.135) ** ACTIVATIONS_GROW
+    token: float = ACTIVATIONS[kind] * (model.billions / 0.135) ** ACTIVATIONS_GROW
     return weights + adapters + tokens * token * (CHECKPOINTED if checkpointing else 1) + OTHER_BYTES
 
 
