@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.errors import UsageError
+from pipeline.completing import dataset_names, export_names
 from pipeline.exits import guard
+from pipeline.keeping import keeping
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
 from pipeline.publishing import publishing
+from pipeline.panels import Panels
 from pipeline.tools import tools
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Panels,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Fine-tune a text-to-SQL model on question/SQL pairs, and prove how good it is by running the SQL.\n\n"
@@ -52,7 +55,12 @@ def _options(
 )
 def download(
     recipe: Annotated[
-        str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")
+        str,
+        typer.Argument(
+            help="a data set (spider, sample), a recipe's name, or a YAML file",
+            metavar="DATASET",
+            autocompletion=dataset_names,
+        ),
     ],
     overrides: Overrides = None,
     origin: Annotated[
@@ -196,7 +204,10 @@ def export(
     )
 )
 def ask(
-    run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
+    run_name: Annotated[
+        str,
+        typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN", autocompletion=export_names),
+    ],
     question: Annotated[str, typer.Argument(help="what you want to know")],
     database: Annotated[
         str,
@@ -301,6 +312,7 @@ def _run_stage(
 
 app.add_typer(tools)
 app.add_typer(publishing)
+app.add_typer(keeping)
 
 
 def main(arguments: list[str] | None = None) -> int:
