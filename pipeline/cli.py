@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.errors import UsageError
+from pipeline.daily import daily
 from pipeline.exits import guard
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
 from pipeline.tools import tools
@@ -267,6 +268,7 @@ def _run_stage(
     return config
 
 
+app.add_typer(daily)
 app.add_typer(tools)
 
 

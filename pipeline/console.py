@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +23,16 @@ Advance = Callable[..., None]
 def say(text: str) -> None:
     """One line, taken literally."""
     console.print(Text(_printable(text)))
+
+
+def sql_text(sql: str) -> RenderableType:
+    """SQL in colours where there are any."""
+    if not console.is_terminal or console.no_color:
+        return Text(_printable(sql))
+    from rich.syntax import Syntax
+
+    # The terminal's own colours, which suit its background.
+    return Syntax(_printable(sql), "sql", theme="ansi_dark", background_color="default", word_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -15,7 +15,7 @@ from data import embedded
 
 Loraql = Callable[..., str]
 COMMANDS = [
-    "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "plan", "status", "import", "synth", "score", "compare",
+    "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "plan", "status", "chat", "import", "synth", "score", "compare",
     "suite",
 ]  # fmt: skip
 
