@@ -118,6 +118,12 @@ class Postgres:
     def query(self, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
+    def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
+        cursor = self._connection.cursor(name="selected" if not query.startswith("EXPLAIN") else "")
+        cursor.itersize = BATCH
+        cursor.execute(query.encode())
+        return [column.name for column in cursor.description or ()], iter(cursor)
+
     def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[Row]:
         with self._connection.cursor(name="rows") as cursor:
             cursor.itersize = BATCH
