@@ -31,7 +31,7 @@ def chat(
     address: str,
     corrections: Path,
     options: Options,
-    show: Callable[[Answer], None],
+    show: Callable[[Answer, str], None],
     *,
     name: str | None = None,
     rows: int = 0,
@@ -41,7 +41,7 @@ def chat(
         sandbox = opened.enter_context(Sandbox())
         database = opened.enter_context(closing(open_database(address, sandbox, name=name, rows=rows)))
         with console.status("loading the model"):
-            answerer = opened.enter_context(closing(Answerer(folder)))
+            answerer = opened.enter_context(Answerer(folder))
         meanings = {name: setting.what for name, setting in SETTINGS.items()}
         reader = open_reader(database.name, Completions(database.schema, database.dialect, HELP, meanings))
         tables = len(database.schema.tables)
@@ -50,8 +50,14 @@ def chat(
         )
         for note in database.notes:
             say(f"note: {note}")
+        dialect = database.dialect
         patience = opened.enter_context(Patience())
-        converse(Conversation(answerer, database, reader, corrections, options, show, patience), reader)
+        converse(
+            Conversation(
+                answerer, database, reader, corrections, options, lambda answer: show(answer, dialect), patience
+            ),
+            reader,
+        )
 
 
 def converse(conversation: Conversation, reader: Reader) -> None:
@@ -66,6 +72,8 @@ def converse(conversation: Conversation, reader: Reader) -> None:
             say("Ctrl-D or /quit leaves")
         except UserError as error:
             say(str(error))
+        except MemoryError:
+            say("the answer takes more memory than there is; ask with a lower vote, or /new")
 
 
 class Patience:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.syntax import Syntax
 from rich.table import Table
@@ -29,20 +29,15 @@ def say(text: str, style: str = "", *, error: bool = False) -> None:
 
 def sql_lines(sql: str, dialect: str = "sqlite") -> None:
     """A query, coloured where there are colours."""
+    console.print(sql_text(sql, dialect))
+
+
+def sql_text(sql: str, dialect: str = "sqlite") -> Text:
+    """The same, to be shown with other things. The colours are the terminal's own, which suit its background."""
     lexer = {"postgres": "postgresql", "mysql": "mysql"}.get(dialect, "sql")
     text = Syntax("", lexer, theme="ansi_dark", background_color="default").highlight(_printable(sql))
     text.rstrip()
-    console.print(text)
-
-
-def sql_text(sql: str) -> RenderableType:
-    """SQL in colours where there are any."""
-    if not console.is_terminal or console.no_color:
-        return Text(_printable(sql))
-    from rich.syntax import Syntax
-
-    # The terminal's own colours, which suit its background.
-    return Syntax(_printable(sql), "sql", theme="ansi_dark", background_color="default", word_wrap=True)
+    return text
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

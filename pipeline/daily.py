@@ -36,10 +36,10 @@ def chat(
     runs: Annotated[Path, typer.Option(help="where runs are kept")] = Path("runs"),
 ) -> None:
     """Talk with an exported model about a database."""
-    from pipeline import ask
     from pipeline import chat as verb
     from pipeline.answerer import Options
+    from pipeline.ask import find_export, show_answer
 
     options = Options(retry=retry, vote=vote, seed=seed)
-    folder = ask.find_export(run_name, runs)
-    verb.chat(folder, database, corrections, options, ask.show_answer, name=name, rows=rows)
+    folder = find_export(run_name, runs)
+    verb.chat(folder, database, corrections, options, show_answer, name=name, rows=rows)

@@ -79,7 +79,10 @@ class Made:
     def judge(self, database: Any, question: str, sql: str) -> Answer:
         return Answer(question, sql, database.run(sql) if sql else None)
 
-    def close(self) -> None:
+    def __enter__(self) -> "Made":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         pass
 
 
