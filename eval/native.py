@@ -4,6 +4,8 @@ Models write SQLite's SQL; PostgreSQL and MySQL get it through sqlglot, with nam
 on a server is never a text as it came, but what sqlglot made of one query that was looked through. Runs nothing.
 """
 
+import math
+
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
@@ -18,14 +20,15 @@ CALLABLE = set(
     """
     abs age array_length ascii ceil ceiling char_length chr concat concat_ws coalesce cume_dist date_part dense_rank
     div every exp floor format greatest ifnull initcap instr json_array_length json_extract json_unquote
-    jsonb_array_length jsonb_extract_path_text last_day lcase least left length ln locate log lower lpad ltrim make_date
+    jsonb_array_length jsonb_extract_path_text last_day lcase least left length ln locate log lower ltrim make_date
     makedate mod monthname ntile nullif num_nonnulls octet_length percent_rank period_diff pi position pow power
-    quarter rank regexp_match regexp_replace repeat replace reverse right round row_number rpad rtrim sign split_part
+    quarter rank regexp_match regexp_replace replace reverse right round row_number rtrim sign split_part
     sqrt starts_with str_to_date strpos substr substring substring_index time_to_sec timediff to_char to_date to_number
     to_timestamp translate trim trunc truncate ucase unix_timestamp upper weekday width_bucket
     """.split()
 )
 FORBIDDEN = (exp.Into, exp.Lock, exp.DML, exp.DDL, exp.Command, exp.Parameter, exp.SessionParameter, exp.Placeholder)
+ENDLESS = (exp.Repeat, exp.Pad, exp.Space)  # make a text of any length
 
 
 def native(sql: str, schema: Schema, dialect: Dialect) -> str:
@@ -51,8 +54,11 @@ def native(sql: str, schema: Schema, dialect: Dialect) -> str:
         raise ValueError(one_line(error)) from error
 
 
-def vetted(sql: str, dialect: Dialect) -> str:
-    """One query that reads and calls nothing out of the way, in sqlglot's spelling of it. Raises ValueError for any other."""
+def vetted(sql: str, dialect: Dialect, most: int | None = None) -> str:
+    """One query that reads and calls nothing out of the way, in sqlglot's spelling, for `most` rows and one more.
+
+    Raises ValueError for any other.
+    """
     try:
         trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
         if not trees:
@@ -64,13 +70,22 @@ def vetted(sql: str, dialect: Dialect) -> str:
             raise ValueError("it is no query")
         for node in tree.walk():
             _vet(node)
+        if most is not None and _asks_for(tree) > most:
+            tree = tree.limit(most + 1, copy=False)
         return tree.sql(dialect, comments=False)
     except (SqlglotError, *REFUSED) as error:
         raise ValueError(one_line(error)) from error
 
 
+def _asks_for(tree: exp.Query) -> float:
+    """The number of rows that a query limits itself to."""
+    limit = tree.args.get("limit")
+    value = limit.expression if isinstance(limit, exp.Limit) else None
+    return int(value.name) if isinstance(value, exp.Literal) and value.name.isdigit() else math.inf
+
+
 def _vet(node: exp.Expr) -> None:
-    if isinstance(node, FORBIDDEN):
+    if isinstance(node, FORBIDDEN + ENDLESS):
         raise ValueError(f"{node.key.upper()} is not for a query that only reads")
     if isinstance(node, exp.Anonymous) and node.name.lower() not in CALLABLE:
         raise ValueError(f"the function {node.name} is not among those that may be called on a server")

@@ -31,7 +31,7 @@ def run_remote(address: Address, sql: str, limits: Limits, *, explain: bool = Fa
     """Runs one query in the server's own words, or has it explained. Never raises for anything that the query does."""
     start = time.perf_counter()
     try:
-        query = vetted(sql, address.dialect)
+        query = vetted(sql, address.dialect, None if explain else limits.rows)
     except ValueError as error:
         return Outcome("refused", message=str(error))
     if len(query) > limits.cell_kb * 1024:

@@ -163,7 +163,11 @@ class Answerer:
             tries.append(self._try(database, again, written, options))
         # A second failure is no better than the first.
         chosen = next((one for one in tries if not one.error), tries[0])
-        notes = [f"the first query failed ({tries[0].error}); this is another try"] if chosen is not tries[0] else []
+        notes = []
+        if chosen is not tries[0]:
+            notes.append(f"the first query failed ({tries[0].error}); this is another try")
+        elif len(tries) > 1:
+            notes.append(f"asked again with the error, the model failed again: {tries[-1].sql}")
         if not chosen.generation.ended:
             notes.append(f"the answer was cut off after {self._decoding(options).max_new_tokens} tokens")
         judged = self._judged(database, question, chosen.sql, chosen.outcome, notes)

@@ -142,7 +142,7 @@ class Server(Protocol):
         """The rows whose columns have one of these values."""
 
     def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
-        """The columns of any query, and its rows as the driver has them, a few at a time."""
+        """The columns of any query, and its rows as the driver has them."""
 
     def close(self) -> None: ...
 

@@ -130,9 +130,9 @@ class MySQL:
             return list(cursor.fetchall())
 
     def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
-        cursor = self._connection.cursor(self._stream_cursor)
-        cursor.execute(query)
-        return [column[0] for column in cursor.description or ()], iter(cursor.fetchone, None)
+        with self._connection.cursor() as cursor:
+            cursor.execute(query)
+            return [column[0] for column in cursor.description or ()], iter(cursor.fetchall())
 
     def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[Row]:
         with self._connection.cursor(self._stream_cursor) as cursor:

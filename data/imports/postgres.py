@@ -119,8 +119,8 @@ class Postgres:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
     def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
-        cursor = self._connection.cursor(name="selected" if not query.startswith("EXPLAIN") else "")
-        cursor.itersize = BATCH
+        # Only a query can be read a few rows at a time.
+        cursor = self._connection.cursor(*(["selected"] if query.startswith(("SELECT", "WITH")) else []))
         cursor.execute(query.encode())
         return [column.name for column in cursor.description or ()], iter(cursor)
 
