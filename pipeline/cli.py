@@ -11,11 +11,12 @@ import typer
 
 from data.errors import UsageError
 from pipeline.completing import dataset_names, export_names
+from pipeline.daily import daily
 from pipeline.exits import guard
 from pipeline.keeping import keeping
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
-from pipeline.publishing import publishing
 from pipeline.panels import Panels
+from pipeline.publishing import publishing
 from pipeline.tools import tools
 
 if TYPE_CHECKING:
@@ -310,6 +311,7 @@ def _run_stage(
     return config
 
 
+app.add_typer(daily)
 app.add_typer(tools)
 app.add_typer(publishing)
 app.add_typer(keeping)
