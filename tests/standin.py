@@ -51,6 +51,8 @@ class StandIn:
         stand = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # one connection for many files
+
             def log_message(self, *_: object) -> None:
                 pass
 

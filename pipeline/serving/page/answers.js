@@ -7,7 +7,7 @@ import { editor } from "./editor.js";
 import { startFeedback } from "./feedback.js";
 import { remember, showHistory } from "./history.js";
 import { showNothing, showResult } from "./results.js";
-import { formatted, spelt } from "./sql.js";
+import { formatted, same, spelt } from "./sql.js";
 
 const LOOKS = 12; // tables offered on an empty page
 const FIRST = 100; // rows of a table that is looked at
@@ -29,7 +29,7 @@ export function chooseDatabase(chosen) {
   now = null;
   editor.text = "";
   question.placeholder = chosen ? `Ask a question about ${chosen.name}` : "";
-  for (const id of ["question", "send", "run", "sql"]) $(id).disabled = !chosen;
+  for (const id of ["question", "send", "sql"]) $(id).disabled = !chosen;
   $("follow").checked = false;
   describe();
   const looks = chosen?.tables.slice(0, LOOKS).map((table) => table.name);
@@ -56,6 +56,7 @@ function describe() {
   markUsed(result?.tables ?? []);
   const follows = Boolean(now?.question && now.result.sql);
   $("follow-chip").hidden = !follows;
+  $("keys").hidden = follows; // known by now, and there is no room for both
   if (!follows) $("follow").checked = false;
   else {
     $("follow-chip").querySelector("q").textContent = cut(now.question, 40);
@@ -68,8 +69,9 @@ function describe() {
 
 function tellOrigin() {
   const sql = editor.text.trim();
-  const model = now?.question && sql === now.written.trim() && sql;
-  const changed = sql && now && sql !== now.result.sql.trim();
+  for (const id of ["run", "format", "copy"]) $(id).disabled = !sql || (id === "run" && working !== null);
+  const model = now?.question && sql && same(sql, now.written);
+  const changed = sql && now && !same(sql, now.result.sql);
   $("origin").textContent = changed ? "edited, not run yet" : model ? "written by the model" : now?.question && sql ? "edited" : "";
   $("run").querySelector("span").textContent = now && !changed ? "Run again" : "Run";
 }
@@ -137,9 +139,10 @@ async function work(doing, path, body) {
 function busy(on) {
   const [sent, stopped] = [$("send"), $("stop")].map((button) => button === document.activeElement);
   for (const id of ["busy", "stop"]) $(id).hidden = !on;
-  for (const id of ["send", "keys"]) $(id).hidden = on;
-  $("run").disabled = on;
+  $("send").hidden = on;
+  $("keys").hidden = on || !$("follow-chip").hidden;
   document.body.classList.toggle("working", on);
+  tellOrigin();
   $("result-panel").setAttribute("aria-busy", on);
   if (sent && on) $("stop").focus(); // a button that is hidden would lose the focus
   if (stopped && !on) question.focus();
@@ -173,7 +176,7 @@ async function run() {
   const asked = now?.question ?? "";
   const result = await work("Running", "v1/run", { database: database.name, sql, question: asked });
   if (!result) return false;
-  if (now && (now.question || now.result.sql === sql)) now.result = { ...result, sql };
+  if (now && (now.question || same(now.result.sql, sql))) now.result = { ...result, sql };
   else now = fresh({ question: "", written: "", earlier: null, result: { ...result, sql } });
   present();
   say(told(result));

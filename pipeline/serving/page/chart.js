@@ -136,10 +136,10 @@ function lines(rows, { label, series }, width) {
   let taken = -Infinity;
   for (const row of sorted) {
     const at = x(row[label]);
-    if (at - widest / 2 < taken) continue;
-    const anchor = at + widest / 2 > width ? "end" : at - widest / 2 < 0 ? "start" : "middle";
-    taken = at + widest / 2;
-    picture.append(draw("text", { class: "tick", x: anchor === "end" ? right + 12 : at, y: bottom + 18, "text-anchor": anchor }, String(row[label]).slice(0, 10)));
+    const centre = Math.min(Math.max(at, widest / 2), width - widest / 2); // within the picture
+    if (centre - widest / 2 < taken) continue;
+    taken = centre + widest / 2;
+    picture.append(draw("text", { class: "tick", x: centre, y: bottom + 18, "text-anchor": "middle" }, String(row[label]).slice(0, 10)));
   }
   series.forEach(({ name, at: place }, which) => {
     const points = sorted.filter((row) => row[place] !== null);

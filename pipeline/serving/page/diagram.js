@@ -2,7 +2,7 @@
 // name inserts it into the SQL. The tab Tables says and does the same for those who cannot see or point.
 
 import { $, cut, draw } from "./dom.js";
-import { edges, place } from "./layout.js";
+import { edges, passage, place } from "./layout.js";
 
 const HEAD = 28;
 const ROW = 20;
@@ -71,7 +71,7 @@ export function markUsed(names) {
 function redraw() {
   const sizes = new Map(tables.map((table) => [table, size(table)]));
   const room = [Math.max(canvas.clientWidth, 200), Math.max(canvas.clientHeight, 200)];
-  const { boxes, width, height } = place(tables, sizes, room[0] / room[1]);
+  const { boxes, columns, width, height } = place(tables, sizes, room[0] / room[1]);
   const whole = { width: width + 2 * MARGIN, height: height + 2 * MARGIN };
   const fits = Math.min(1, Math.max(SMALLEST, Math.min(room[0] / whole.width, room[1] / whole.height)));
   const scale = zoom ?? fits;
@@ -85,7 +85,7 @@ function redraw() {
       width: Math.round(whole.width * scale),
       height: Math.round(whole.height * scale),
     },
-    edges(tables).map((edge) => line(edge, boxes)),
+    edges(tables).map((edge) => line(edge, boxes, columns)),
     tables.map((table) => box(table, boxes.get(table))),
   );
   canvas.replaceChildren(picture);
@@ -126,6 +126,7 @@ function box(table, { x, y, width, height }) {
       ),
     );
   });
+  group.append(draw("rect", { class: "edge", width, height, rx: 6 }));
   if (all.length && all.length < table.columns.length) {
     const middle = HEAD + 3 + all.length * ROW + ROW / 2;
     group.append(
@@ -151,7 +152,7 @@ function named(name, x, y, width, kind, click) {
 }
 
 /** A line from a foreign key (a fork: many) to what it refers to (a bar: one), below the tables. */
-function line({ child, parent, key }, boxes) {
+function line({ child, parent, key }, boxes, columns) {
   const from = boxes.get(child);
   const to = boxes.get(parent);
   const start = from.y + height(child, key.column);
@@ -162,8 +163,22 @@ function line({ child, parent, key }, boxes) {
   const b = rightward ? to.x : to.x + to.width;
   const out = leftward ? -1 : 1; // the direction in which the line leaves the child
   const into = rightward ? -1 : 1; // the side of the parent on which it arrives
-  const bend = leftward || rightward ? Math.max(24, Math.abs(a - b) / 2) : 40;
-  const path = `M${a} ${start}C${a + out * bend} ${start} ${b + into * bend} ${end} ${b} ${end}`;
+  const between = columns.filter((column) => column.x > Math.min(a, b) && column.x + column.width < Math.max(a, b));
+  if (a > b) between.reverse();
+  let path = `M${a} ${start}`;
+  let [x, y] = [a, start];
+  const curve = (toX, toY, side) => {
+    const bend = leftward || rightward ? Math.max(16, Math.abs(x - toX) / 2) : 40;
+    path += `C${x + out * bend} ${y} ${toX + side * bend} ${toY} ${toX} ${toY}`;
+  };
+  for (const column of leftward || rightward ? between : []) {
+    const [near, far] = a < b ? [column.x, column.x + column.width] : [column.x + column.width, column.x];
+    const height = passage(column.boxes, start + ((near - a) / (b - a)) * (end - start));
+    curve(near, height, -out);
+    path += `H${far}`;
+    [x, y] = [far, height];
+  }
+  curve(b, end, into);
   const fork = `M${a + out * 9} ${start}L${a} ${start - 5}M${a + out * 9} ${start}L${a} ${start + 5}`;
   const bar = `M${b + into * 7} ${end - 5}v10`;
   const group = draw("g", { class: "line", "data-child": child.name, "data-parent": parent.name });

@@ -2,6 +2,7 @@
 
 import { $, say } from "./dom.js";
 import { editor } from "./editor.js";
+import { same } from "./sql.js";
 
 /** `answer()` is what is on screen, `run()` runs the editor's SQL and says whether it could, `send(body)` posts. */
 export function startFeedback({ answer, run, send, failed }) {
@@ -26,9 +27,9 @@ export function startFeedback({ answer, run, send, failed }) {
     const sql = editor.text.trim();
     $("feedback").hidden = !now?.question;
     if (!now?.question) return;
-    const edited = sql !== now.written.trim();
-    const done = now.kept !== null && now.kept === sql;
-    $("good").hidden = edited || !sql;
+    const edited = !same(sql, now.written);
+    const done = now.kept !== null && same(now.kept, sql);
+    $("good").hidden = edited || !sql || Boolean(now.result.error);
     $("good").disabled = done;
     $("fix").disabled = done || (edited && !sql);
     $("fix").querySelector("span").textContent = edited ? "Keep as correction" : "Correct the SQL";
@@ -39,12 +40,12 @@ export function startFeedback({ answer, run, send, failed }) {
   $("fix").addEventListener("click", async () => {
     const now = answer();
     const sql = editor.text.trim();
-    if (sql === now.written.trim()) {
+    if (same(sql, now.written)) {
       editor.focus();
       kept("Edit the SQL, then keep it");
       return;
     }
-    const good = now.result.sql.trim() === sql && !now.result.error;
+    const good = same(now.result.sql, sql) && !now.result.error;
     if (good || (await run())) await post("fixed", sql);
     else {
       kept("Not kept: the query fails");

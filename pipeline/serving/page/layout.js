@@ -4,6 +4,7 @@
 const ROW_GAP = 20;
 const COLUMN_GAP = 52;
 const SWEEPS = 6;
+const CLEAR = 8; // between a line and a box that it passes
 
 /** [child, parent] for each foreign key between two of the tables. */
 export function edges(tables) {
@@ -54,8 +55,23 @@ function columnsOf(tables, sizes, most) {
 }
 
 /**
+ * Where a line at about this height can pass a column without touching its boxes: between two of them, above or below.
+ */
+export function passage(boxes, wish) {
+  const edges = boxes.flatMap(({ y, height }) => [y, y + height]);
+  const ends = [-Infinity, ...edges, Infinity];
+  let best = wish;
+  let least = Infinity;
+  for (let at = 0; at < ends.length; at += 2) {
+    const free = Math.min(Math.max(wish, ends[at] + CLEAR), ends[at + 1] - CLEAR);
+    if (Math.abs(free - wish) < least) [best, least] = [free, Math.abs(free - wish)];
+  }
+  return best;
+}
+
+/**
  * Places for tables of known sizes (a Map from table to {width, height}) in an area of about this width by height:
- * {boxes: Map from table to {x, y, width, height}, width, height}.
+ * {boxes: Map from table to {x, y, width, height}, columns: [{x, width, boxes}], width, height}.
  */
 export function place(tables, sizes, aspect) {
   const links = edges(tables).filter((link) => link.child !== link.parent);
@@ -99,6 +115,7 @@ function stand(columns, sizes) {
   const heights = columns.map((column) => column.reduce((sum, table) => sum + sizes.get(table).height + ROW_GAP, -ROW_GAP));
   const height = Math.max(0, ...heights);
   const boxes = new Map();
+  const stood = [];
   let x = 0;
   columns.forEach((column, place) => {
     let y = (height - heights[place]) / 2;
@@ -108,7 +125,8 @@ function stand(columns, sizes) {
       boxes.set(table, { x, y, ...size });
       y += size.height + ROW_GAP;
     }
+    stood.push({ x, width, boxes: column.map((table) => boxes.get(table)) });
     x += width + COLUMN_GAP;
   });
-  return { boxes, width: Math.max(0, x - COLUMN_GAP), height };
+  return { boxes, columns: stood, width: Math.max(0, x - COLUMN_GAP), height };
 }

@@ -3,6 +3,7 @@
 import { $, counted, icon, make } from "./dom.js";
 import { mark } from "./diagram.js";
 
+const narrow = matchMedia("(max-width: 60rem)"); // as in style.css
 const OPEN = 8; // tables; of more, all begin closed
 
 /** `onName(name)` inserts, `onLook(table)` shows the table's rows. */
@@ -12,7 +13,7 @@ export function showList(schema, onName, onLook) {
     const known = new Map(table.foreign_keys.map((key) => [key.column.toLowerCase(), key]));
     return make(
       "details",
-      { open: tables.length <= OPEN },
+      { open: tables.length <= OPEN && !narrow.matches },
       make(
         "summary",
         {},

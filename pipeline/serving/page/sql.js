@@ -37,10 +37,17 @@ export function coloured(sql) {
   });
 }
 
+/** Whether two texts are the same query but for the space between tokens. */
+export function same(one, other) {
+  const [a, b] = [one, other].map((sql) => tokens(sql).filter((part) => part.kind !== "space").map((part) => part.text));
+  return a.length === b.length && a.every((text, place) => text === b[place]);
+}
+
 /** The same query with a line for each clause: only the space between tokens changes. */
 export function formatted(sql) {
   const parts = tokens(sql.trim());
   const written = parts.filter((part) => part.kind !== "space");
+  const spaced = new Set(parts.filter((_, place) => parts[place - 1]?.kind === "space"));
   const frames = [{ query: true, between: false, cases: 0 }]; // one for each open parenthesis
   let text = "";
   let before = { kind: "", text: "" };
@@ -50,7 +57,7 @@ export function formatted(sql) {
     const word = part.kind === "keyword" ? part.text.toLowerCase() : "";
     const last = before.text.toLowerCase();
     const line = "\n" + "  ".repeat(frames.filter((each) => each.query).length - 1);
-    let space = parts[parts.indexOf(part) - 1]?.kind === "space" ? " " : "";
+    let space = spaced.has(part) ? " " : "";
     if (before.text.startsWith("--")) space = line;
     else if (part.text === ")" && frame.query && frames.length > 1) space = line.slice(0, -2);
     else if (frame.query && text) {
