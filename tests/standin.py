@@ -48,7 +48,7 @@ class StandIn:
     feedback: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        stand = self
+        stand, self.closed = self, False
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"  # one connection for many files
@@ -60,7 +60,10 @@ class StandIn:
                 _get(stand, self)
 
             def do_POST(self) -> None:
-                _post(stand, self)
+                if stand.closed:
+                    self.close_connection = True
+                else:
+                    _post(stand, self)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -68,6 +71,7 @@ class StandIn:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
+        self.closed = True
         self._server.shutdown()
         self._server.server_close()
 

@@ -361,6 +361,7 @@ def test_a_full_queue_is_waited_for_and_a_broken_server_is_told_of(browser: Brow
     told_of_status(browser, 500)
     stand.close()
     ask(browser, ARTISTS)
+    browser.wait("document.querySelector('#notice p').textContent !== 'the model has stopped'")
     assert "does not answer" in browser.run("document.querySelector('#notice p').textContent")
     assert all("ERR_" in complaint for complaint in browser.complaints)
     browser.complaints.clear()
