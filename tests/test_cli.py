@@ -17,7 +17,7 @@ from pipeline.panels import PANELS
 Loraql = Callable[..., str]
 COMMANDS = [
     "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "plan", "status", "import", "synth", "score", "compare",
-    "chat", "suite", "push", "runs", "clean", "init", "doctor",
+    "chat", "serve", "suite", "push", "runs", "clean", "init", "doctor",
 ]  # fmt: skip
 
 
