@@ -15,6 +15,7 @@ from data.errors import UserError
 from pipeline.settings import Settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+MAKER = "python -m pipeline.reference"
 END = "<!-- end -->"
 VALUES = {int: "N", float: "X", Path: "PATH", str: "TEXT"}  # what a value on the command line is called
 
@@ -40,17 +41,17 @@ def refreshed(text: str) -> str:
     return text
 
 
-def fill(text: str, name: str, part: str) -> str:
+def fill(text: str, name: str, part: str, maker: str = MAKER) -> str:
     """A page with this between the marks of this name."""
-    before, begin, rest = text.partition(mark(name))
+    before, begin, rest = text.partition(mark(name, maker))
     _, end, after = rest.partition(END)
     if not end:
         raise UserError(f"{begin}: no {END} follows")
     return f"{before}{begin}\n\n{part.strip()}\n\n{END}{after}"
 
 
-def mark(name: str) -> str:
-    return f"<!-- made by `python -m pipeline.reference`: {name} -->"
+def mark(name: str, maker: str = MAKER) -> str:
+    return f"<!-- made by `{maker}`: {name} -->"
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
