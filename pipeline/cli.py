@@ -181,23 +181,38 @@ def export(
 def ask(
     run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
     question: Annotated[str, typer.Argument(help="what you want to know")],
-    database: Annotated[Path, typer.Option("--db", help="an SQLite file")],
+    database: Annotated[
+        str,
+        typer.Option("--db", help="SQLite, .sql, CSV or Parquet file, a folder of them, postgresql:// or mysql:// URL"),
+    ],
     sql_only: Annotated[bool, typer.Option("--sql-only", help="print the SQL, do not run it")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print SQL, columns and rows as JSON")] = False,
+    retry: Annotated[int, typer.Option(min=0, max=10, help="tries after a query that fails, with its error")] = 1,
+    vote: Annotated[
+        int, typer.Option(min=1, max=100, help="draw so many queries; the result that comes most often wins")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="of what is drawn")] = 0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="a query's time limit")] = 5.0,
+    rows: Annotated[
+        int, typer.Option(min=0, help="rows of each table that are copied from a server, for prompts that show values")
+    ] = 0,
     runs: Annotated[Path, typer.Option(help="where runs are kept")] = Path("runs"),
 ) -> None:
     """Put a question about a database to an exported model."""
-    from pipeline import ask as verb
+    from eval.sandbox import Limits
+    from pipeline.answerer import Options
+    from pipeline.ask import answer_json, find_export, show_answer
+    from pipeline.ask import ask as put
 
-    folder = verb.find_export(run_name, runs)
-    answer = verb.ask(folder, database, question, execute=not sql_only)
+    folder = find_export(run_name, runs)
+    options = Options(retry=retry, vote=vote, seed=seed, execute=not sql_only)
+    answer = put(folder, database, question, options, limits=Limits(seconds=seconds, cpu_seconds=seconds), rows=rows)
     if as_json:
-        typer.echo(verb.answer_json(answer))
+        typer.echo(answer_json(answer))
     elif sql_only:
         typer.echo(answer.sql)
     else:
-        verb.warn_of_wal(database)
-        verb.show_answer(answer)
+        show_answer(answer)
 
 
 @app.command(

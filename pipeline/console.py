@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -15,14 +16,23 @@ PLAIN_WIDTH = 120
 
 # Where there is no terminal rich would assume 80 columns and crop tables to them.
 console = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+errors = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 LINE_EVERY_SECONDS = 10.0
 
 Advance = Callable[..., None]
 
 
-def say(text: str) -> None:
-    """One line, taken literally."""
-    console.print(Text(_printable(text)))
+def say(text: str, style: str = "", *, error: bool = False) -> None:
+    """One line, taken literally; to standard error where output is for programs."""
+    (errors if error else console).print(Text(_printable(text), style=style))
+
+
+def sql_lines(sql: str, dialect: str = "sqlite") -> None:
+    """A query, coloured where there are colours."""
+    lexer = {"postgres": "postgresql", "mysql": "mysql"}.get(dialect, "sql")
+    text = Syntax("", lexer, theme="ansi_dark", background_color="default").highlight(_printable(sql))
+    text.rstrip()
+    console.print(text)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -54,7 +54,7 @@ def _ask_one(config: Config) -> None:
     first = read_jsonl(config.run / "render" / "dev.jsonl")[0]
     database = database_path(config.data.root, "dev", first["db_id"])
     say(f'$ loraql ask {config.name} --db {database} "{first["question"]}"')
-    show_answer(ask(config.run / "export" / "merged", database, first["question"]))
+    show_answer(ask(config.run / "export" / "merged", str(database), first["question"]))
 
 
 def status(config: Config) -> None:
