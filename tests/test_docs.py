@@ -6,6 +6,7 @@ All pages start from one folder, in which the tiny model has gone the whole line
 import csv
 import json
 import re
+import runpy
 import shlex
 import shutil
 from collections.abc import Callable, Iterator
@@ -171,3 +172,28 @@ def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     pages = {path.name for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".ipynb")} - {"README.md"}
     assert pages <= set(re.findall(r"\]\(([\w.-]+)\)", index))
+
+
+def test_the_cells_of_the_notebook_run(
+    ready: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ready, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    stand_in(monkeypatch, tiny_model, tmp_path / "work" / "recipes")
+    notebook = json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert "up to date" in capsys.readouterr().out, "scores are read, not measured again"
+    assert {"base", "checkpoint-2", "checkpoint-4"} >= set(names["scores"])  # type: ignore[call-overload]
+
+
+def test_the_notebook_is_as_its_script_makes_it_and_names_no_folder_of_a_machine() -> None:
+    pytest.importorskip("nbformat", reason="nbformat is not installed: pip install -e '.[dev]'")
+    text = (ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8")
+    made = runpy.run_path(str(ROOT / "docs" / "notebook.py"))["notebook"]()
+    cells = json.loads(text)["cells"]
+    assert ["".join(cell["source"]) for cell in cells] == [cell["source"] for cell in made["cells"]]
+    assert all(cell["outputs"] for cell in cells if cell["cell_type"] == "code")
+    assert not re.search(r"/(home|root|tmp|Users|work)/", text)
