@@ -36,6 +36,7 @@ NOT_RUN = {
     ".venv/bin/loraql run sample": "the environment made above; `loraql run sample` runs everywhere else",
     "docker ": "builds on the network",
     "loraql import pairs.csv --db postgresql://": "a server of the user's; tests/test_servers.py has one",
+    "loraql synth museum.sqlite --n 500 --reword": "a model of several GB; tests/test_synth.py has a tiny one",
     "loraql synth postgresql://": "a server of the user's; tests/test_synth.py has one",
 }
 
