@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.errors import UsageError
+from pipeline.completing import dataset_names, export_names
+from pipeline.daily import daily
 from pipeline.exits import guard
+from pipeline.keeping import keeping
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
+from pipeline.panels import Panels
 from pipeline.publishing import publishing
 from pipeline.tools import tools
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.config import Config
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Panels,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Fine-tune a text-to-SQL model on question/SQL pairs, and prove how good it is by running the SQL.\n\n"
@@ -52,7 +56,12 @@ def _options(
 )
 def download(
     recipe: Annotated[
-        str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")
+        str,
+        typer.Argument(
+            help="a data set (spider, sample), a recipe's name, or a YAML file",
+            metavar="DATASET",
+            autocompletion=dataset_names,
+        ),
     ],
     overrides: Overrides = None,
     origin: Annotated[
@@ -196,7 +205,10 @@ def export(
     )
 )
 def ask(
-    run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
+    run_name: Annotated[
+        str,
+        typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN", autocompletion=export_names),
+    ],
     question: Annotated[str, typer.Argument(help="what you want to know")],
     database: Annotated[
         str,
@@ -299,8 +311,10 @@ def _run_stage(
     return config
 
 
+app.add_typer(daily)
 app.add_typer(tools)
 app.add_typer(publishing)
+app.add_typer(keeping)
 
 
 def main(arguments: list[str] | None = None) -> int:
