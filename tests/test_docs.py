@@ -63,7 +63,7 @@ def test_every_command_of_a_page_runs(
         elif program == "make":
             assert f"\n{words[1]}:" in makefile, command
         else:
-            assert program in {"python3", "pip", "docker"}, command
+            assert program in {"python3", "pip", "docker", "ollama"}, command
 
 
 def write_own_data() -> None:
