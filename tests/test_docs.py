@@ -11,6 +11,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import make_tiny_recipes, small_spider
@@ -27,6 +28,7 @@ from pipeline.reference import commands
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("", "sh", "bash", "shell", "console")
+TINY = {"train": {"freeze_layers": 2, "max_steps": 2, "checkpoints": 1}, "evaluate": {"max_new_tokens": 8}}
 # Shell commands that no test of a page runs, by how they begin, with the reason. All else runs, and options of
 # loraql's own commands are checked even so.
 NOT_RUN = {
@@ -75,6 +77,15 @@ def stand_in(patch: pytest.MonkeyPatch, tiny_model: Path, recipes: Path) -> None
     """The tiny model for the embedded one, a small archive for Spider's, one process for several."""
     patch.setattr(config_module, "RECIPES", recipes)
     patch.setattr(base, "_embedded", lambda: tiny_model)
+    read = config_module._read_recipe
+
+    def for_the_tiny_model(recipe: str) -> tuple[dict[str, Any], str]:
+        values, origin = read(recipe)
+        if recipe.endswith(".yaml"):  # one that a page has made
+            config_module._merge(values, TINY)
+        return values, origin
+
+    patch.setattr(config_module, "_read_recipe", for_the_tiny_model)
     patch.setattr(spider, "ARCHIVE", (recipes.parent / "spider_data.zip").as_uri())
     for module in (processes, training):
         patch.setattr(module, "spread", alone)
