@@ -87,7 +87,7 @@ def tiny_settings(tiny_model: Path) -> dict[str, object]:
         "cache": {"max_gb": 0, "answers": False},  # of the user, whose tests are not to fill it
         "evaluate": {"batch_size": 8, "max_new_tokens": 8},
         "sandbox": {"workers": 2},
-        "export": {"questions": 4},
+        "export": {"questions": 4, "gguf": ["f16"]},  # 8 bits change what a model of random weights writes
     }
 
 

@@ -12,17 +12,25 @@ import pytest
 from conftest import small_spider
 
 from data import embedded
+from pipeline.panels import PANELS
 
 Loraql = Callable[..., str]
 COMMANDS = [
     "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "plan", "status", "import", "synth", "score", "compare",
-    "suite",
+    "chat", "serve", "suite", "push", "runs", "clean", "init", "doctor",
 ]  # fmt: skip
 
 
 def test_the_commands_are_these(loraql: Loraql) -> None:
     shown = loraql("--help")
     assert [name for name in COMMANDS if f"\n  {name} " in shown] == COMMANDS
+
+
+def test_help_puts_every_command_into_a_panel_whole(loraql: Loraql) -> None:
+    shown = loraql("--help")
+    assert "More:" not in shown
+    assert [title for title in PANELS if f"\n\n{title}:\n" in shown] == list(PANELS)
+    assert "..." not in shown.split("The line:")[1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -186,4 +194,5 @@ def test_python_m_pipeline_is_the_same() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "pipeline", "--help"], capture_output=True, text=True, check=True
     ).stdout
+    assert shown.startswith("Usage: loraql [OPTIONS] COMMAND")
     assert "loraql run sample" in shown

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from conftest import make_tiny_recipes, small_spider
+from gpt2 import make_tiny_gpt2
 from test_cli import COMMANDS
 
 from data import spider
@@ -39,6 +40,9 @@ NOT_RUN = {
     "docker ": "builds on the network",
     "loraql import pairs.csv --db postgresql://": "a server of the user's; tests/test_servers.py has one",
     "loraql synth museum.sqlite --n 500 --reword": "a model of several GB; tests/test_synth.py has a tiny one",
+    "loraql run sample name=my-gpt2": "a base of the hub; tests/test_pgllm.py has a tiny one",
+    "loraql export sample name=my-gpt2": "the same",
+    "loraql push ": "the hub; tests/test_push.py has a stand-in",
     "loraql synth postgresql://": "a server of the user's; tests/test_synth.py has one",
 }
 
@@ -121,6 +125,8 @@ def test_every_command_of_a_page_runs(
         stand_in(monkeypatch, tiny_model, tmp_path / "work" / "recipes")
         if page.name == "spider.md":  # which fetches it
             shutil.rmtree("data/raw/spider")
+        if page.name == "postgres-model.md":
+            make_tiny_gpt2(Path("gpt2"))
     for line in lines:
         words = shlex.split(line)
         if not_run(line):
@@ -157,6 +163,8 @@ def write_own_data() -> None:
     for name, header in (("pairs.csv", ("question", "sql")), ("german.csv", ("Frage", "Abfrage"))):
         with Path(name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([header, *pairs])
+    verdicts = [{"question": question, "query": query, "db_id": "shop", "verdict": "good"} for question, query in pairs]
+    Path("corrections.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in verdicts), encoding="utf-8")
     meaning = "table,column,description,unit,values\nproduct,price,what a customer pays for one,EUR,\n"
     Path("meanings.csv").write_text(meaning, encoding="utf-8")
 
