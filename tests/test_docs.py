@@ -40,9 +40,8 @@ NOT_RUN = {
     "docker ": "builds on the network",
     "loraql import pairs.csv --db postgresql://": "a server of the user's; tests/test_servers.py has one",
     "loraql synth museum.sqlite --n 500 --reword": "a model of several GB; tests/test_synth.py has a tiny one",
-    "loraql run sample name=my-gpt2": "a base of the hub; tests/test_pgllm.py has a tiny one",
-    "loraql export sample name=my-gpt2": "the same",
-    "loraql push ": "the hub; tests/test_push.py has a stand-in",
+    "loraql export sample name=my-gpt2 model.base=gpt2 prompt.max_length=900 --kind pgllm --db": "a server of the user's;"
+    " tests/test_pgllm.py has one",
     "loraql synth postgresql://": "a server of the user's; tests/test_synth.py has one",
 }
 
