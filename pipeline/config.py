@@ -32,8 +32,10 @@ RECIPES = files("pipeline") / "recipes"
 
 class Config(Settings):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the run's folder under `runs`")
-    runs: Path = Path("runs")
-    seed: int = Field(0, ge=0, lt=2**32)
+    runs: Path = Field(Path("runs"), description="where runs are kept")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="for every draw; the same seed on the same machine gives the same files"
+    )
     data: DataSettings = DataSettings()
     selection: SelectionSettings = SelectionSettings()
     prompt: PromptSettings = PromptSettings()

@@ -17,7 +17,7 @@ from pipeline.panels import PANELS
 Loraql = Callable[..., str]
 COMMANDS = [
     "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "plan", "status", "import", "synth", "score", "compare",
-    "suite", "runs", "clean", "init", "doctor",
+    "chat", "serve", "suite", "push", "runs", "clean", "init", "doctor",
 ]  # fmt: skip
 
 
@@ -133,9 +133,7 @@ def test_a_corrupt_zip(loraql: Loraql, recipe: Path) -> None:
         (lambda text: text + ",,,,,,,\n", "row 373 has no question"),
     ],
 )
-def test_a_bad_row_is_named(loraql: Loraql, recipe: Path, damage: Callable[[str], str], message: str) -> None:
-    loraql("download", recipe)
-    loraql("prepare", recipe)
+def test_a_bad_row_is_named(loraql: Loraql, prepared: Path, damage: Callable[[str], str], message: str) -> None:
     path = Path("data/raw/sample/processed/train.csv")
     text = damage(path.read_text(encoding="utf-8"))
     path.write_text(text, encoding="utf-8")
@@ -143,7 +141,7 @@ def test_a_bad_row_is_named(loraql: Loraql, recipe: Path, damage: Callable[[str]
     content = json.loads(manifest.read_text(encoding="utf-8"))
     content["outputs"]["train.csv"]["bytes"] = len(text.encode())
     manifest.write_text(json.dumps(content), encoding="utf-8")
-    error = loraql("render", recipe, code=1)
+    error = loraql("render", prepared, code=1)
     assert message in error
     assert "data/raw/sample/processed/train.csv" in error
     assert not Path("runs/tiny/render").exists()
