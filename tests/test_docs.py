@@ -42,7 +42,7 @@ NOT_RUN = {
     "loraql synth museum.sqlite --n 500 --reword": "a model of several GB; tests/test_synth.py has a tiny one",
     "pip install 'loraql[gguf]'": "compiles llama.cpp",
     "ollama ": "another program; tests/test_export.py reads its Modelfile",
-    "loraql export sample name=my-gpt2 model.base=gpt2 prompt.max_length=900 --kind pgllm --db": "a server of the user's;"
+    "loraql export sample --kind pgllm --db postgresql://": "a server of the user's;"
     " tests/test_pgllm.py has one",
     "loraql synth postgresql://": "a server of the user's; tests/test_synth.py has one",
 }
