@@ -1,45 +1,23 @@
-"""ask: a question about any SQLite file, answered by an exported model.
+"""ask: a question about a database, answered by an exported model.
 
-Reads an exported folder (model, tokenizer, prompt) and the database's schema; prints SQL and rows. The
-SQL runs in the sandbox, read-only. Writes nothing but what prompts need into the cache: values, embeddings.
+Reads an exported folder (model, tokenizer, prompt) and the database's schema; prints SQL and rows. The SQL is run
+read-only and limited. Writes nothing but what prompts need into the cache: values, embeddings, imported tables.
 """
 
 import json
-import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.errors import UserError
-from data.schema import read_sqlite
-from eval.execution import show_rows
-from eval.extract import extract_sql, is_complete
+from eval.execution import plain_rows, show_rows
 from eval.pool import Sandbox
-from eval.sandbox import Limits, Outcome, Value
-from pipeline.bundle import SETTINGS, read_bundle
-from pipeline.choosing import Decoding, Request, chooser
-from pipeline.console import say, table
-from pipeline.constrain import Constraint, Vocabulary
-from pipeline.generation import generate
-from pipeline.model import (
-    encode_prompts,
-    load_model,
-    load_tokenizer,
-    pick_dtype,
-    quiet_libraries,
-    wrap_prompt,
-)
+from eval.sandbox import Limits
+from pipeline.answerer import Answer, Answerer, Options
+from pipeline.bundle import SETTINGS
+from pipeline.console import say, sql_lines, table
+from pipeline.databases import open_database
 
 SHOWN_ROWS = 50
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came of one question; `outcome` is None if the SQL was not run."""
-
-    question: str
-    sql: str
-    outcome: Outcome | None
 
 
 def find_export(run: str, runs: Path) -> Path:
@@ -52,83 +30,71 @@ def find_export(run: str, runs: Path) -> Path:
     )
 
 
-def ask(folder: Path, database: Path, question: str, *, execute: bool = True, limits: Limits | None = None) -> Answer:
-    """One question to one model about one SQLite file. Raises UserError if either cannot be read."""
+def ask(
+    folder: Path,
+    address: str,
+    question: str,
+    options: Options | None = None,
+    *,
+    limits: Limits | None = None,
+    rows: int = 0,
+) -> Answer:
+    """One question to one model about the database at a path or URL. Raises UserError if either cannot be read."""
     if not question.strip():
         raise UserError("the question is empty")
-    schema = read_sqlite(database)
-    if not schema.tables:
-        raise UserError(f"{database}: has no tables")
-    quiet_libraries()
-    bundle = read_bundle(folder)
-    tokenizer = load_tokenizer(folder)
-    model = load_model(folder, dtype=pick_dtype("auto"))
-
-    def encode(text: str) -> list[list[int]]:
-        return encode_prompts(tokenizer, [wrap_prompt(tokenizer, text)])
-
-    ids = encode(bundle.prompt(question.strip(), schema, database, lambda text: len(encode(text)[0])))
-    constraint = Constraint(Vocabulary(tokenizer), schema) if bundle.constrain else None
-    decoding = Decoding(bundle.max_new_tokens)
-    (written,) = generate(
-        model,
-        tokenizer,
-        ids,
-        max_new_tokens=decoding.max_new_tokens,
-        batch_size=1,
-        is_complete=is_complete,
-        choose=chooser(decoding, [Request(ids[0], constraint=constraint)]),
-    )
-    if written.too_long:
-        raise UserError(f"{database}: its schema takes {len(ids[0])} tokens, more than the model's window holds")
-    sql = extract_sql(written.text)
-    if not execute or not sql:
-        return Answer(question, sql, None)
     with Sandbox(limits, workers=1) as sandbox:
-        return Answer(question, sql, sandbox.run(database, sql))
+        database = open_database(address, sandbox, rows=rows)
+        try:
+            for note in database.notes:
+                say(f"note: {note}", error=True)
+            with Answerer(folder, batch_size=max(1, options.vote if options else 1), most_waiting=0) as answerer:
+                return answerer.answer(database, question, options)
+        finally:
+            database.close()
 
 
-def warn_of_wal(database: Path) -> None:
-    """Says so where a database has changes that are not yet in its file: they are not seen."""
-    log = database.with_name(database.name + "-wal")
-    if log.is_file() and log.stat().st_size:
-        say(f"note: {log.name} holds changes that are not in {database.name} yet; answers do not see them")
-
-
-def show_answer(answer: Answer) -> None:
-    """The SQL and its rows as a table, or why there are none."""
-    say(answer.sql or "(the model wrote no SQL)")
-    if answer.outcome is None:
-        return
-    if answer.outcome.category != "ok":
-        say(f"the query failed: {answer.outcome.message or answer.outcome.category.replace('_', ' ')}")
-        return
-    rows = show_rows(answer.outcome.rows[:SHOWN_ROWS])
-    if not rows:
-        say("no rows")
-        return
-    count, milliseconds = len(answer.outcome.rows), answer.outcome.milliseconds
-    table(f"{count} row{'' if count == 1 else 's'}, {milliseconds:.0f} ms", list(answer.outcome.columns), rows)
-    if count > SHOWN_ROWS:
-        say(f"the first {SHOWN_ROWS} of {count} rows")
-
-
-def answer_json(answer: Answer) -> str:
+def show_answer(answer: Answer, dialect: str = "sqlite") -> None:
+    """The SQL, the tables that it reads, what to be wary of, and its rows as a table or why there are none."""
+    if answer.sql:
+        sql_lines(answer.sql, dialect)
+    else:
+        say("(the model wrote no SQL)")
+    if answer.tables:
+        say(f"reads {', '.join(answer.tables)}", style="dim")
+    for warning in answer.warnings:
+        say(f"note: {warning}", style="yellow")
     outcome = answer.outcome
-    content: dict[str, Any] = {"question": answer.question, "sql": answer.sql}
+    if outcome is None:
+        return
+    if outcome.category != "ok":
+        say(f"the query failed: {outcome.message or outcome.category.replace('_', ' ')}", style="red")
+        return
+    rows, count = show_rows(outcome.rows[:SHOWN_ROWS]), len(outcome.rows)
+    if rows:
+        table(f"{count:,} row{'' if count == 1 else 's'}, {outcome.milliseconds:.0f} ms", list(outcome.columns), rows)
+    if count > SHOWN_ROWS:
+        say(f"the first {SHOWN_ROWS} of {count:,} rows")
+
+
+def answer_content(answer: Answer, most_rows: int | None = None) -> dict[str, Any]:
+    """An answer as JSON has it, with so many of its rows."""
+    content: dict[str, Any] = {
+        "question": answer.question,
+        "sql": answer.sql,
+        "tables": list(answer.tables),
+        "warnings": list(answer.warnings),
+    }
+    outcome = answer.outcome
     if outcome is not None:
         content |= {
             "category": outcome.category,
             "message": outcome.message,
             "columns": list(outcome.columns),
-            "rows": [[_plain(cell) for cell in row] for row in outcome.rows],
+            "rows": plain_rows(outcome.rows[:most_rows]),
             "milliseconds": round(outcome.milliseconds, 2),
         }
-    return json.dumps(content, ensure_ascii=False, indent=2)
+    return content
 
 
-def _plain(cell: Value) -> Value:
-    """A cell as JSON has it: bytes as hexadecimal digits, infinity as text."""
-    if isinstance(cell, bytes):
-        return cell.hex()
-    return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
+def answer_json(answer: Answer) -> str:
+    return json.dumps(answer_content(answer), ensure_ascii=False, indent=2)

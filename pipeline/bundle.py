@@ -124,7 +124,7 @@ def write_bundle(config: Config, folder: Path, **notes: Any) -> None:
         constrain=config.generate.constrain,
         linker=linker_digest(),
     )
-    write_json(folder / SETTINGS, {**carried.model_dump(mode="json"), **notes})
+    write_json(folder / SETTINGS, {"name": config.name, **carried.model_dump(mode="json"), **notes})
 
 
 def read_bundle(folder: Path) -> Bundle:

@@ -4,15 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.generation import Choose, greedy
+from pipeline.generation import Choose
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """A temperature of 0 is greedy; else tokens are drawn."""
+    """A temperature of 0 is greedy; else tokens are drawn, of the `top_k` likeliest (0: of all) with a chance of `top_p`.
+
+    A `repetition_penalty` above 1 makes what the prompt or the answer holds already less likely (Keskar et al., 2019).
+    """
 
     max_new_tokens: int
     temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,21 +32,83 @@ class Request:
 
 def chooser(decoding: Decoding, requests: Sequence[Request]) -> Choose:
     """The rule for rows that are these requests by their places."""
-    import torch
+    rules = Rules()
+    for place, request in enumerate(requests):
+        rules.add(place, request, decoding)
+    return rules.choose
 
-    draws = {place: torch.Generator().manual_seed(request.seed) for place, request in enumerate(requests)}
-    constrained = any(request.constraint for request in requests)
 
-    def choose(logits: Any, rows: Sequence[tuple[int, Sequence[int]]]) -> list[int]:
-        if constrained:
-            allowed = [requests[place].constraint.allowed(written, logits.shape[-1]) for place, written in rows]
+class Rules:
+    """How tokens are chosen for prompts by their places; others come and go."""
+
+    def __init__(self) -> None:
+        self._rules: dict[int, _Rule] = {}
+
+    @property
+    def places(self) -> set[int]:
+        return set(self._rules)
+
+    def add(self, place: int, request: Request, decoding: Decoding) -> None:
+        self._rules[place] = _Rule(request, decoding)
+
+    def drop(self, place: int) -> None:
+        self._rules.pop(place, None)
+
+    def choose(self, logits: Any, rows: Sequence[tuple[int, Sequence[int]]]) -> list[int]:
+        """A token for each row of (rows, vocabulary)."""
+        import torch
+
+        rules = [self._rules[place] for place, _ in rows]
+        if any(rule.request.constraint for rule in rules):
+            size = logits.shape[-1]
+            allowed = [
+                rule.request.constraint.allowed(written, size)
+                if rule.request.constraint
+                else torch.ones(size, dtype=torch.bool)
+                for rule, (_, written) in zip(rules, rows, strict=True)
+            ]
             logits = logits.masked_fill(~torch.stack(allowed).to(logits.device), -torch.inf)
-        if decoding.temperature == 0:
-            return greedy(logits, rows)
-        chances = torch.softmax(logits.float().cpu() / decoding.temperature, dim=-1)
+        likeliest: list[int] = logits.argmax(-1).tolist()
         return [
-            int(torch.multinomial(chance, 1, generator=draws[place]))
-            for (place, _), chance in zip(rows, chances, strict=True)
+            token if rule.plain else rule.draw(scores, written)
+            for token, rule, scores, (_, written) in zip(likeliest, rules, logits, rows, strict=True)
         ]
 
-    return choose
+
+class _Rule:
+    """That of one prompt."""
+
+    def __init__(self, request: Request, decoding: Decoding) -> None:
+        import torch
+        from transformers import (
+            LogitsProcessorList,
+            RepetitionPenaltyLogitsProcessor,
+            TemperatureLogitsWarper,
+            TopKLogitsWarper,
+            TopPLogitsWarper,
+        )
+
+        self.request = request
+        self._greedy = decoding.temperature == 0
+        self._warp = LogitsProcessorList()
+        if decoding.repetition_penalty != 1:
+            self._warp.append(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty))
+        self.plain = self._greedy and not self._warp
+        if self._greedy:
+            return
+        self._random = torch.Generator().manual_seed(request.seed)
+        self._warp.append(TemperatureLogitsWarper(float(decoding.temperature)))
+        if decoding.top_k:
+            self._warp.append(TopKLogitsWarper(decoding.top_k))
+        if decoding.top_p < 1:
+            self._warp.append(TopPLogitsWarper(decoding.top_p))
+
+    def draw(self, logits: Any, written: Sequence[int]) -> int:
+        """A token by its logits, (vocabulary), after what is written."""
+        import torch
+
+        before = torch.tensor([[*self.request.ids, *written]])
+        scores = self._warp(before, logits[None].float().cpu())
+        if self._greedy:
+            return int(scores.argmax())
+        return int(torch.multinomial(torch.softmax(scores[0], dim=-1), 1, generator=self._random))

@@ -4,23 +4,26 @@ The stages are imported inside the commands, so that help needs none of the heav
 """
 
 import sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from data.errors import UsageError
+from pipeline.completing import dataset_names, export_names
+from pipeline.daily import daily
 from pipeline.exits import guard
+from pipeline.keeping import keeping
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
+from pipeline.panels import Panels
+from pipeline.publishing import publishing
 from pipeline.tools import tools
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Panels,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Fine-tune a text-to-SQL model on question/SQL pairs, and prove how good it is by running the SQL.\n\n"
@@ -53,7 +56,12 @@ def _options(
 )
 def download(
     recipe: Annotated[
-        str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")
+        str,
+        typer.Argument(
+            help="a data set (spider, sample), a recipe's name, or a YAML file",
+            metavar="DATASET",
+            autocompletion=dataset_names,
+        ),
     ],
     overrides: Overrides = None,
     origin: Annotated[
@@ -152,25 +160,43 @@ def evaluate(
     say(f"report: {config.run / 'evaluate' / 'report.html'}")
 
 
-@app.command(epilog=example("loraql export sample\n  loraql export sample --allow-drift"))
+@app.command(
+    epilog=example(
+        "loraql export sample\n  loraql export sample --kind gguf --kind adapter\n  loraql export sample --allow-drift"
+    )
+)
 def export(
     recipe: Recipe,
     overrides: Overrides = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx, pgllm; may be given again")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--db", help="of --kind pgllm: a postgresql:// URL, whose tables are filled, too")
+    ] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="of --kind pgllm: empty those tables first")] = False,
     allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="accept a merged model that answers differently")
+        bool, typer.Option("--allow-drift", help="accept an exported model that answers differently")
     ] = False,
     force: Force = False,
     quick: Quick = False,
     seed: Seed = None,
     resume: Resume = True,
 ) -> None:
-    """Merge the chosen adapter into the base, and check the merge."""
-    from pipeline import export as verb
-    from pipeline.console import say
+    """Merge the chosen adapter into the base, check the merge, and make other kinds of it."""
+    from pipeline.run import export as run_export
 
-    stage = replace(verb.EXPORT, work=partial(verb.export, allow_drift=allow_drift))
-    config = _run_stage(stage, recipe, overrides, force, quick, seed, resume)
-    say(f"model: {config.run / 'export' / 'merged'}")
+    config = _config(recipe, overrides, quick, seed)
+    run_export(
+        config,
+        recipe,
+        kind or ["merged"],
+        allow_drift=allow_drift,
+        force=force,
+        resume=resume,
+        database=database,
+        truncate=truncate,
+    )
 
 
 @app.command(
@@ -179,25 +205,43 @@ def export(
     )
 )
 def ask(
-    run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
+    run_name: Annotated[
+        str,
+        typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN", autocompletion=export_names),
+    ],
     question: Annotated[str, typer.Argument(help="what you want to know")],
-    database: Annotated[Path, typer.Option("--db", help="an SQLite file")],
+    database: Annotated[
+        str,
+        typer.Option("--db", help="SQLite, .sql, CSV or Parquet file, a folder of them, postgresql:// or mysql:// URL"),
+    ],
     sql_only: Annotated[bool, typer.Option("--sql-only", help="print the SQL, do not run it")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print SQL, columns and rows as JSON")] = False,
+    retry: Annotated[int, typer.Option(min=0, max=10, help="tries after a query that fails, with its error")] = 1,
+    vote: Annotated[
+        int, typer.Option(min=1, max=100, help="draw so many queries; the result that comes most often wins")
+    ] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="of what is drawn")] = 0,
+    seconds: Annotated[float, typer.Option(min=0.1, max=3600, help="a query's time limit")] = 5.0,
+    rows: Annotated[
+        int, typer.Option(min=0, help="rows of each table that are copied from a server, for prompts that show values")
+    ] = 0,
     runs: Annotated[Path, typer.Option(help="where runs are kept")] = Path("runs"),
 ) -> None:
     """Put a question about a database to an exported model."""
-    from pipeline import ask as verb
+    from eval.sandbox import Limits
+    from pipeline.answerer import Options
+    from pipeline.ask import answer_json, find_export, show_answer
+    from pipeline.ask import ask as put
 
-    folder = verb.find_export(run_name, runs)
-    answer = verb.ask(folder, database, question, execute=not sql_only)
+    folder = find_export(run_name, runs)
+    options = Options(retry=retry, vote=vote, seed=seed, execute=not sql_only)
+    answer = put(folder, database, question, options, limits=Limits(seconds=seconds, cpu_seconds=seconds), rows=rows)
     if as_json:
-        typer.echo(verb.answer_json(answer))
+        typer.echo(answer_json(answer))
     elif sql_only:
         typer.echo(answer.sql)
     else:
-        verb.warn_of_wal(database)
-        verb.show_answer(answer)
+        show_answer(answer)
 
 
 @app.command(
@@ -267,7 +311,10 @@ def _run_stage(
     return config
 
 
+app.add_typer(daily)
 app.add_typer(tools)
+app.add_typer(publishing)
+app.add_typer(keeping)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,12 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -15,14 +17,28 @@ PLAIN_WIDTH = 120
 
 # Where there is no terminal rich would assume 80 columns and crop tables to them.
 console = Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+errors = Console(highlight=False, emoji=False, soft_wrap=True, stderr=True)
 LINE_EVERY_SECONDS = 10.0
 
 Advance = Callable[..., None]
 
 
-def say(text: str) -> None:
-    """One line, taken literally."""
-    console.print(Text(_printable(text)))
+def say(text: str, style: str = "", *, error: bool = False) -> None:
+    """One line, taken literally; to standard error where output is for programs."""
+    (errors if error else console).print(Text(_printable(text), style=style))
+
+
+def sql_lines(sql: str, dialect: str = "sqlite") -> None:
+    """A query, coloured where there are colours."""
+    console.print(sql_text(sql, dialect))
+
+
+def sql_text(sql: str, dialect: str = "sqlite") -> Text:
+    """The same, to be shown with other things. The colours are the terminal's own, which suit its background."""
+    lexer = {"postgres": "postgresql", "mysql": "mysql"}.get(dialect, "sql")
+    text = Syntax("", lexer, theme="ansi_dark", background_color="default").highlight(_printable(sql))
+    text.rstrip()
+    return text
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -34,6 +50,22 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     console.print(shown, soft_wrap=False)
+
+
+def show_files(what: str, folder: Path, leaving: Collection[str] = ()) -> None:
+    """What a folder holds, with sizes, `leaving` out files of these names."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in leaving]
+    say(f"  {what}:")
+    table("Files", ["file", "size"], [[str(path.relative_to(folder)), size(path.stat().st_size)] for path in paths])
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: decimal units, three digits at least where there are as many."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
 
 
 def _cell(value: object) -> Text:

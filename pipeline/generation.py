@@ -6,7 +6,7 @@ has ended leaves, and the next prompt takes its place. Writes nothing.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +61,6 @@ def generate(
     At most `batch_size` are written to at a time. `is_complete` tells of a text that nothing more has to be written
     to. `prefill` is kept from one model to another where these differ above frozen layers only. A prompt that leaves no room in the model's context window is not asked: `too_long`.
     """
-    import torch
-
     done: dict[int, Generation] = {}
 
     def finish(place: int, generation: Generation) -> None:
@@ -70,60 +68,124 @@ def generate(
         if on_done:
             on_done(place, generation)
 
-    def write(rows: Sequence[Row], logits: Any) -> list[Row]:
+    writer = Writer(
+        model,
+        tokenizer,
+        batch_size=batch_size,
+        choose=choose,
+        ends=lambda _, text: is_complete is not None and is_complete(text),
+        on_done=finish,
+        prefill=prefill,
+    )
+    writer.add(dict(enumerate(prompts)), max_new_tokens)
+    while writer.busy:
+        writer.step()
+    return [done[place] for place in range(len(prompts))]
+
+
+class Writer:
+    """Writes to prompts a token at a time; others may join, and leave, between two of them.
+
+    A prompt is known by its place, a number that no other has or had. `ends` tells of a text that nothing more has to
+    be written to, and sees each text as it grows.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        batch_size: int,
+        choose: Choose,
+        ends: Callable[[int, str], bool],
+        on_done: Callable[[int, Generation], None],
+        prefill: Prefill | None = None,
+    ) -> None:
+        self._model, self._tokenizer, self._batch_size = model, tokenizer, batch_size
+        self._choose, self._ends, self._on_done = choose, ends, on_done
+        self._pack = Pack(model, prefill)
+        self._waiting: deque[Row] = deque()
+        self._going: list[Row] = []
+        self._last, self._group = list[int](), Group((), ())  # of the prompt that joined last
+        model.eval()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._waiting or self._going)
+
+    def add(self, prompts: Mapping[int, list[int]], most: int) -> None:
+        """Takes in prompts by their places, to write `most` tokens to each; one that does not fit is done at once."""
+        room = context_window(self._model) - most
+        fitting = {place: ids for place, ids in prompts.items() if len(ids) <= room}
+        for place in prompts.keys() - fitting.keys():
+            self._on_done(place, Generation("", 0, ended=False, too_long=True))
+        for group in groups_of(fitting):
+            self._waiting.extend(Row(place, fitting[place], group, most) for place in group.places)
+
+    def join(self, place: int, prompt: list[int], most: int) -> None:
+        """Takes in one prompt; what it begins with is not read again where the one before it began so, too."""
+        last, self._last = self._last, prompt
+        if len(prompt) > context_window(self._model) - most:
+            self._on_done(place, Generation("", 0, ended=False, too_long=True))
+            return
+        known = len(self._group.shared)
+        if known < len(prompt) / 2 or prompt[:known] != list(self._group.shared) or known == len(prompt):
+            shared = common_prefix([prompt, [*last, NO_TOKEN]])
+            self._group = Group((place,), tuple(shared) if len(shared) >= SHORTEST_SHARED_PREFIX else ())
+        self._waiting.append(Row(place, prompt, self._group, most))
+
+    def drop(self, place: int) -> None:
+        """Forgets a prompt that has not ended."""
+        self._waiting = deque(row for row in self._waiting if row.place != place)
+        self._going = [row for row in self._going if row.place != place]
+
+    def step(self) -> None:
+        """Writes a token to each prompt for which there is room."""
+        import torch
+
+        with torch.inference_mode():
+            if self._batch_size - len(self._going) >= max(self._batch_size // FREE_PART, 1):
+                while together := self._next():
+                    self._going += self._write(together, self._pack.read(together, beside=self._going))
+            if self._going:
+                self._going = self._write(self._going, self._pack.step(self._going))
+
+    def _write(self, rows: Sequence[Row], logits: Any) -> list[Row]:
         """One token more for each; those that go on."""
         going = []
-        tokens = choose(logits, [(row.place, row.written) for row in rows])
+        tokens = self._choose(logits, [(row.place, row.written) for row in rows])
         for row, token in zip(rows, tokens, strict=True):
             row.written.append(token)
-            text: str = tokenizer.decode(row.written, skip_special_tokens=True)
-            ended = token == tokenizer.eos_token_id or (is_complete is not None and is_complete(text))
-            if ended or len(row.written) == max_new_tokens:
-                finish(row.place, Generation(text, len(row.written), ended))
+            text: str = self._tokenizer.decode(row.written, skip_special_tokens=True)
+            ended = self._ends(row.place, text) or token == self._tokenizer.eos_token_id
+            if ended or len(row.written) == row.most:
+                self._on_done(row.place, Generation(text, len(row.written), ended))
             else:
                 going.append(row)
         return going
 
-    room = context_window(model) - max_new_tokens
-    for place, ids in enumerate(prompts):
-        if len(ids) > room:
-            finish(place, Generation("", 0, ended=False, too_long=True))
-    groups = groups_of(prompts, [place for place in range(len(prompts)) if place not in done])
-    waiting = deque(Row(place, prompts[place], group) for group in groups for place in group.places)
-    going: list[Row] = []
-    model.eval()
-    with torch.inference_mode():
-        pack = Pack(model, max_new_tokens, prefill)
-        while waiting or going:
-            if batch_size - len(going) >= max(batch_size // FREE_PART, 1):
-                while together := _next(pack, waiting, going, batch_size):
-                    going += write(together, pack.read(together, beside=going))
-            if going:
-                going = write(going, pack.step(going))
-    return [done[place] for place in range(len(prompts))]
+    def _next(self) -> list[Row]:
+        """The rows of one group that are read next, taken from those that wait; none if there is no room beside the others."""
+        taken: list[Row] = []
+        waiting = self._waiting
+        while (
+            waiting
+            and len(self._going) + len(taken) < self._batch_size
+            and (not taken or waiting[0].group is taken[0].group)
+            and (not (self._going or taken) or self._pack.fits([*self._going, *taken, waiting[0]]))
+        ):
+            taken.append(waiting.popleft())
+            if not taken[0].group.shared:
+                break
+        return taken
 
 
-def _next(pack: Pack, waiting: deque[Row], going: Sequence[Row], most: int) -> list[Row]:
-    """The rows of one group that are read next, taken from those that wait; none if there is no room beside the others."""
-    taken: list[Row] = []
-    while (
-        waiting
-        and len(going) + len(taken) < most
-        and (not taken or waiting[0].group is taken[0].group)
-        and (not (going or taken) or pack.fits([*going, *taken, waiting[0]]))
-    ):
-        taken.append(waiting.popleft())
-        if not taken[0].group.shared:
-            break
-    return taken
-
-
-def groups_of(prompts: Sequence[list[int]], places: Sequence[int]) -> Iterator[Group]:
-    """Prompts that share most of what they hold, neighbours in their order; any other by itself."""
+def groups_of(prompts: Mapping[int, list[int]]) -> Iterator[Group]:
+    """Prompts, by their places, that share most of what they hold, neighbours in their order; any other by itself."""
     group: list[int] = []
     shared: list[int] = []
     longest = 0
-    for place in sorted(places, key=lambda place: prompts[place]):
+    for place in sorted(prompts, key=lambda place: prompts[place]):
         longer: list[int] = []
         if group:
             before = [*shared, NO_TOKEN] if shared else prompts[group[0]]

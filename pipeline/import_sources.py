@@ -17,7 +17,7 @@ from data.imports.dialects import Dialect
 from data.imports.folders import find_inside, split_named
 from data.imports.pairs import Pair, read_pairs
 from data.imports.published import LAYOUTS, read_published
-from data.imports.servers import copy_server, database_of
+from data.imports.servers import address_of, copy_server
 from data.meanings import (
     Meaning,
     from_bird,
@@ -116,7 +116,7 @@ def lay_out(source: Source, database: str | None, rows: int, schema: str | None,
 
 
 def _from_server(url: str, rows: int, schema: str | None, target: Path) -> Laid:
-    name = database_of(url)
+    name = address_of(url).database
     if not name:
         raise UsageError("--db: the URL names no database, as postgresql://me@localhost/shop does")
     path = database_file(target, name)

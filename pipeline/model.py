@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -156,7 +156,12 @@ def wrap_prompt(tokenizer: Any, text: str) -> str:
 
 def wrap_correction(tokenizer: Any, prompt: str, sql: str, error: str) -> str:
     """A wrapped prompt, the query that was written to it, and what went wrong, as the model's next turn expects it."""
-    sql, wanted = _harmless(tokenizer, sql), _harmless(tokenizer, f"{FAILED} {error}")
+    return wrap_turn(tokenizer, prompt, sql, f"{FAILED} {error}")
+
+
+def wrap_turn(tokenizer: Any, prompt: str, sql: str, wanted: str) -> str:
+    """A wrapped prompt, what was written to it, and what the user says next, as the model expects it."""
+    sql, wanted = _harmless(tokenizer, sql), _harmless(tokenizer, wanted)
     if not tokenizer.chat_template:
         return f"{prompt}{sql}\n\n{wanted}\n"
     asked = [{"role": "user", "content": "question"}]
@@ -165,6 +170,20 @@ def wrap_correction(tokenizer: Any, prompt: str, sql: str, error: str) -> str:
     whole: str = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
     # A template that words earlier turns differently leaves them as plain text.
     return prompt + (whole.removeprefix(before) if whole.startswith(before) else f"{sql}\n\n{wanted}\n")
+
+
+def wrap_messages(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
+    """A conversation, of messages with role and content, as the model expects it. Raises UserError for one that it does not take."""
+    import jinja2
+
+    told = [{"role": turn["role"], "content": _harmless(tokenizer, turn["content"])} for turn in messages]
+    if not tokenizer.chat_template:
+        return "\n\n".join(turn["content"] for turn in told) + "\n"
+    try:
+        wrapped: str = tokenizer.apply_chat_template(told, tokenize=False, add_generation_prompt=True)
+    except jinja2.TemplateError as error:
+        raise UserError(f"the model's chat template does not take these messages: {error}") from error
+    return wrapped
 
 
 def _harmless(tokenizer: Any, text: str) -> str:

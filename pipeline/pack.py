@@ -24,22 +24,23 @@ class Group:
 
 @dataclass
 class Row:
-    """A prompt that is being written to."""
+    """A prompt that is being written to, at the most `most` tokens."""
 
     place: int
     prompt: list[int]
     group: Group
+    most: int
     written: list[int] = field(default_factory=list)
 
 
 class Pack:
     """What the rows attend to. Of each token in it: whose it is, a row's or a group's number, and its place in its text."""
 
-    def __init__(self, model: Any, most: int, prefill: Prefill | None) -> None:
-        """`most`: how many tokens are written to a row; `prefill`: what frozen layers are known to make of prompts."""
+    def __init__(self, model: Any, prefill: Prefill | None) -> None:
+        """`prefill`: what frozen layers are known to make of prompts."""
         import torch
 
-        self._model, self._most, self._prefill = model, most, prefill
+        self._model, self._prefill = model, prefill
         self._prefix = _Prefix(model, prefill)
         self._span = attention_span(model)
         self._room = min(self._span, _tokens_that_pay(model))
@@ -141,7 +142,7 @@ class Pack:
 
     def _needed(self, rows: Sequence[Row]) -> int:
         shared = {_number(row.group): len(row.group.shared) for row in rows}
-        return sum(shared.values()) + sum(len(row.prompt) - len(row.group.shared) + self._most for row in rows)
+        return sum(shared.values()) + sum(len(row.prompt) - len(row.group.shared) + row.most for row in rows)
 
     def _tensor(self, numbers: Sequence[int]) -> Any:
         import torch

@@ -115,11 +115,11 @@ def test_what_frozen_layers_made_of_a_prompt_is_not_made_again(
 def test_prompts_that_share_most_of_what_they_hold_are_a_group() -> None:
     one, other = list(range(40)), list(range(100, 150))
     prompts = [[*one, 1], [*other, 1], [*other, 2], [*other, 3], [*one, 200, 2], [7], [8, 9], [6, 1]]
-    found = [(group.places, len(group.shared)) for group in groups_of(prompts, range(len(prompts)))]
+    found = [(group.places, len(group.shared)) for group in groups_of(dict(enumerate(prompts)))]
     assert found == [((0, 4), 40), ((7,), 0), ((5,), 0), ((6,), 0), ((1, 2, 3), 50)]
-    assert [group.places for group in groups_of(prompts, [4, 2, 6])] == [(4,), (6,), (2,)]
-    assert [len(group.shared) for group in groups_of([one, one], [0, 1])] == [39], "each has a token of its own"
-    assert list(groups_of(prompts, [])) == []
+    assert [group.places for group in groups_of({place: prompts[place] for place in (4, 2, 6)})] == [(4,), (6,), (2,)]
+    assert [len(group.shared) for group in groups_of({0: one, 1: one})] == [39], "each has a token of its own"
+    assert list(groups_of({})) == []
 
 
 def test_a_text_that_is_complete_is_not_written_on(tiny_model: Path) -> None:

@@ -141,6 +141,9 @@ class Server(Protocol):
     def matching(self, table: ServerTable, columns: Sequence[str], keys: Sequence[Row]) -> Iterator[Row]:
         """The rows whose columns have one of these values."""
 
+    def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
+        """The columns of any query, and its rows as the driver has them."""
+
     def close(self) -> None: ...
 
 

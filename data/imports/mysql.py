@@ -129,6 +129,11 @@ class MySQL:
             cursor.execute(query, tuple(parameters))
             return list(cursor.fetchall())
 
+    def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query)
+            return [column[0] for column in cursor.description or ()], iter(cursor.fetchall())
+
     def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[Row]:
         with self._connection.cursor(self._stream_cursor) as cursor:
             cursor.execute(query, tuple(parameters))

@@ -118,6 +118,12 @@ class Postgres:
     def query(self, query: str, parameters: Sequence[Any] = ()) -> list[Row]:
         return self._connection.execute(query.encode(), parameters or None).fetchall()
 
+    def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
+        # Only a query can be read a few rows at a time.
+        cursor = self._connection.cursor(*(["selected"] if query.startswith(("SELECT", "WITH")) else []))
+        cursor.execute(query.encode())
+        return [column.name for column in cursor.description or ()], iter(cursor)
+
     def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[Row]:
         with self._connection.cursor(name="rows") as cursor:
             cursor.itersize = BATCH

@@ -42,8 +42,8 @@ def copy_server(url: str, path: Path, rows: int = 0, schema: str | None = None) 
 
     Raises UsageError for a URL that is none, else UserError in one line; then nothing is written.
     """
-    address = read_address(url, OPTIONS)
-    with _connected(address) as server:
+    address = address_of(url)
+    with connected(address, STATEMENT_SECONDS) as server:
         with _told(address, server, "reading the catalogue"):
             try:
                 catalogue = server.catalogue(schema)
@@ -68,15 +68,16 @@ def copy_server(url: str, path: Path, rows: int = 0, schema: str | None = None) 
     return ServerCopy(path, address.dialect, catalogue.schema, meanings, tuple(notes))
 
 
-def database_of(url: str) -> str:
-    """The name of the database in a URL, "" where there is none. Raises UsageError for a URL that is none."""
-    return read_address(url, OPTIONS).database
+def address_of(url: str) -> Address:
+    """Where a URL points. Raises UsageError for one that is none."""
+    return read_address(url, OPTIONS)
 
 
 @contextmanager
-def _connected(address: Address) -> Iterator[Server]:
+def connected(address: Address, seconds: float) -> Iterator[Server]:
+    """A connection for one read-only transaction, whose statements may take so many seconds. Raises UserError."""
     kind = postgres.Postgres if address.dialect == "postgres" else mysql.MySQL
-    server: Server = kind(address, STATEMENT_SECONDS)
+    server: Server = kind(address, seconds)
     try:
         yield server
     finally:
