@@ -39,6 +39,7 @@ HUB_PATTERNS = [
     "merges.txt",
     "*.jinja",
     "LICENSE*",
+    "README.md",  # its licence
 ]
 
 

@@ -4,24 +4,26 @@ The stages are imported inside the commands, so that help needs none of the heav
 """
 
 import sys
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from data.errors import UsageError
+from pipeline.completing import dataset_names, export_names
 from pipeline.daily import daily
 from pipeline.exits import guard
+from pipeline.keeping import keeping
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
+from pipeline.panels import Panels
+from pipeline.publishing import publishing
 from pipeline.tools import tools
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Panels,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Fine-tune a text-to-SQL model on question/SQL pairs, and prove how good it is by running the SQL.\n\n"
@@ -54,7 +56,12 @@ def _options(
 )
 def download(
     recipe: Annotated[
-        str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")
+        str,
+        typer.Argument(
+            help="a data set (spider, sample), a recipe's name, or a YAML file",
+            metavar="DATASET",
+            autocompletion=dataset_names,
+        ),
     ],
     overrides: Overrides = None,
     origin: Annotated[
@@ -153,25 +160,43 @@ def evaluate(
     say(f"report: {config.run / 'evaluate' / 'report.html'}")
 
 
-@app.command(epilog=example("loraql export sample\n  loraql export sample --allow-drift"))
+@app.command(
+    epilog=example(
+        "loraql export sample\n  loraql export sample --kind gguf --kind adapter\n  loraql export sample --allow-drift"
+    )
+)
 def export(
     recipe: Recipe,
     overrides: Overrides = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx, pgllm; may be given again")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--db", help="of --kind pgllm: a postgresql:// URL, whose tables are filled, too")
+    ] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="of --kind pgllm: empty those tables first")] = False,
     allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="accept a merged model that answers differently")
+        bool, typer.Option("--allow-drift", help="accept an exported model that answers differently")
     ] = False,
     force: Force = False,
     quick: Quick = False,
     seed: Seed = None,
     resume: Resume = True,
 ) -> None:
-    """Merge the chosen adapter into the base, and check the merge."""
-    from pipeline import export as verb
-    from pipeline.console import say
+    """Merge the chosen adapter into the base, check the merge, and make other kinds of it."""
+    from pipeline.run import export as run_export
 
-    stage = replace(verb.EXPORT, work=partial(verb.export, allow_drift=allow_drift))
-    config = _run_stage(stage, recipe, overrides, force, quick, seed, resume)
-    say(f"model: {config.run / 'export' / 'merged'}")
+    config = _config(recipe, overrides, quick, seed)
+    run_export(
+        config,
+        recipe,
+        kind or ["merged"],
+        allow_drift=allow_drift,
+        force=force,
+        resume=resume,
+        database=database,
+        truncate=truncate,
+    )
 
 
 @app.command(
@@ -180,7 +205,10 @@ def export(
     )
 )
 def ask(
-    run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
+    run_name: Annotated[
+        str,
+        typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN", autocompletion=export_names),
+    ],
     question: Annotated[str, typer.Argument(help="what you want to know")],
     database: Annotated[
         str,
@@ -285,6 +313,8 @@ def _run_stage(
 
 app.add_typer(daily)
 app.add_typer(tools)
+app.add_typer(publishing)
+app.add_typer(keeping)
 
 
 def main(arguments: list[str] | None = None) -> int:

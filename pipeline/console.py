@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -49,6 +50,22 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     for row in rows:
         shown.add_row(*(_cell(value) for value in row))
     console.print(shown, soft_wrap=False)
+
+
+def show_files(what: str, folder: Path, leaving: Collection[str] = ()) -> None:
+    """What a folder holds, with sizes, `leaving` out files of these names."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in leaving]
+    say(f"  {what}:")
+    table("Files", ["file", "size"], [[str(path.relative_to(folder)), size(path.stat().st_size)] for path in paths])
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: decimal units, three digits at least where there are as many."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
 
 
 def _cell(value: object) -> Text:

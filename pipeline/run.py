@@ -3,13 +3,19 @@
 This is the one place that knows the order of the stages. They meet only through files.
 """
 
-from data.errors import UserError
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from data.errors import UsageError, UserError
 from data.spider import database_path
 from pipeline.config import Config
 from pipeline.console import say, table
 from pipeline.download import download_stage
 from pipeline.evaluate import EVALUATE, show_scores
 from pipeline.export import EXPORT
+from pipeline.kinds import KINDS, MERGED, kind_stage, kind_stages
+from pipeline.pgllm import load_pgllm
 from pipeline.prepare import PREPARE
 from pipeline.render import RENDER
 from pipeline.stage import Stage, read_jsonl, run_stage, why_stale
@@ -22,6 +28,42 @@ def run_one(stage: Stage, config: Config, recipe: str, *, force: bool = False, r
     """Runs one stage after making sure that those before it are up to date under the same configuration."""
     require_before(stage, config, recipe, stage.name)
     return run_stage(stage, config, force=force, resume=resume)
+
+
+def export(
+    config: Config,
+    recipe: str,
+    kinds: list[str],
+    *,
+    allow_drift: bool = False,
+    force: bool = False,
+    resume: bool = True,
+    database: str | None = None,
+    truncate: bool = False,
+) -> None:
+    """Makes the merged model, if it is not up to date, and of it the other kinds; `force` is for the kinds named.
+
+    With `database`, a URL, what pg_llm needs goes into its tables, too.
+    """
+    wanted = kind_stages(kinds)
+    if (database or truncate) and not (database and "pgllm" in kinds):
+        raise UsageError("--db and --truncate: belong to --kind pgllm, which writes into the server at --db")
+    for stage in dict.fromkeys([EXPORT, *wanted]):
+        tolerant = replace(stage, work=partial(_tolerate, stage)) if allow_drift else stage
+        if stage is EXPORT:
+            run_one(tolerant, config, recipe, force=force and stage in wanted, resume=resume)
+        else:
+            run_stage(tolerant, config, force=force, resume=resume)
+    for kind in dict.fromkeys(kinds):
+        say(f"{'model' if kind == MERGED else kind}: {config.run / 'export' / kind}")
+    if database:
+        load_pgllm(config, database, truncate)
+
+
+def _tolerate(stage: Stage, config: Config, folder: Path) -> None:
+    """The stage's work, whatever the exported model answers; what the stage depends on stays the same."""
+    any_drift = config.export.model_copy(update={"max_drift": config.export.questions})
+    stage.work(config.model_copy(update={"export": any_drift}), folder)
 
 
 def require_before(stage: Stage, config: Config, recipe: str, command: str) -> None:
@@ -60,7 +102,8 @@ def _ask_one(config: Config) -> None:
 def status(config: Config) -> None:
     """A table of the stages: fresh, or stale and why."""
     rows, first_stale = [], None
-    for stage in LINE:
+    made = [kind_stage(kind) for kind in KINDS if (config.run / "export" / kind).is_dir()]
+    for stage in [*LINE, *made]:
         reason = why_stale(stage, config)
         if reason is None and first_stale:
             state, reason = "waits", f"for {first_stale}; runs again only if that writes something else"

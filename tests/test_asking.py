@@ -26,7 +26,6 @@ from pipeline.generation import Generation
 from pipeline.model import load_tokenizer, wrap_correction, wrap_prompt
 
 Loraql = Callable[..., str]
-LINE = ("download", "prepare", "render", "train")
 
 
 def lines(path: str) -> list[dict[str, Any]]:
@@ -34,11 +33,9 @@ def lines(path: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def trained(loraql: Loraql, recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def trained(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("LORAQL_CACHE", str(tmp_path / "cache"))
-    for stage in LINE:
-        loraql(stage, recipe)
-    return recipe
+    return trained
 
 
 def test_a_known_answer_is_not_asked_for_again(loraql: Loraql, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
