@@ -4,6 +4,7 @@ All pages start from one folder, in which the tiny model has gone the whole line
 """
 
 import csv
+import io
 import json
 import re
 import runpy
@@ -76,6 +77,7 @@ def stand_in(patch: pytest.MonkeyPatch, tiny_model: Path, recipes: Path) -> None
     """The tiny model for the embedded one, a small archive for Spider's, one process for several."""
     patch.setattr(config_module, "RECIPES", recipes)
     patch.setattr(base, "_embedded", lambda: tiny_model)
+    patch.setattr("sys.stdin", io.StringIO("/schema\n/quit\n"))  # what is typed into a chat
     patch.setattr(spider, "ARCHIVE", (recipes.parent / "spider_data.zip").as_uri())
     for module in (processes, training):
         patch.setattr(module, "spread", alone)
