@@ -4,6 +4,7 @@ All pages start from one folder, in which the tiny model has gone the whole line
 """
 
 import csv
+import io
 import json
 import re
 import runpy
@@ -91,6 +92,7 @@ def stand_in(patch: pytest.MonkeyPatch, tiny_model: Path, recipes: Path) -> None
         return values, origin
 
     patch.setattr(config_module, "_read_recipe", for_the_tiny_model)
+    patch.setattr("sys.stdin", io.StringIO("/schema\n/quit\n"))  # what is typed into a chat
     patch.setattr(spider, "ARCHIVE", (recipes.parent / "spider_data.zip").as_uri())
     for module in (processes, training):
         patch.setattr(module, "spread", alone)
