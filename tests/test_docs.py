@@ -40,11 +40,11 @@ NOT_RUN = {
     ".venv/bin/loraql run sample": "the environment made above; `loraql run sample` runs everywhere else",
     "docker ": "builds on the network",
     "loraql import pairs.csv --db postgresql://": "a server of the user's; tests/test_servers.py has one",
+    "loraql serve ": "does not end by itself; tests/test_serve_docs.py starts servers",
     "loraql synth museum.sqlite --n 500 --reword": "a model of several GB; tests/test_synth.py has a tiny one",
     "pip install 'loraql[gguf]'": "compiles llama.cpp",
     "ollama ": "another program; tests/test_export.py reads its Modelfile",
-    "loraql export sample --kind pgllm --db postgresql://": "a server of the user's;"
-    " tests/test_pgllm.py has one",
+    "loraql export sample --kind pgllm --db postgresql://": "a server of the user's; tests/test_pgllm.py has one",
     "loraql synth postgresql://": "a server of the user's; tests/test_synth.py has one",
 }
 
