@@ -33,7 +33,7 @@ KINDS = {
 OF_RUNS = ("checkpoints", "partial")
 USUAL = ("checkpoints", "partial", "states")  # if nothing is asked for: cheap to be without
 WHOLE = "run"
-DIGEST = r"[0-9a-f]{24,64}"  # as loraql names what it keeps in the cache
+DIGEST = r"[0-9a-f]{16,64}"  # as loraql names what it keeps in the cache
 GOING = ".deleting-"
 
 
@@ -110,7 +110,8 @@ def _folders(runs: Path, names: Sequence[str]) -> list[Path]:
 
 def _hold(folder: Path, held: ExitStack) -> bool:
     """Takes the locks that stages of this run would take; False if one is at work there."""
-    for path in [folder / f"{stage}.partial.lock" for stage in STAGES]:
+    kinds = sorted((folder / "export").glob("*.partial.lock"))  # of an export's other forms
+    for path in [*(folder / f"{stage}.partial.lock" for stage in STAGES), *kinds]:
         if not any((folder / name).exists() for name in _stage_names(path)):
             continue
         lock = held.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "w"))
@@ -174,7 +175,8 @@ def _half_done(folder: Path) -> list[Path]:
     stages = "|".join(STAGES)
     train = folder / "train"
     left = _plain_folders(train, rf"{re.escape(GOING)}.*") if not train.is_symlink() else []
-    return _plain_folders(folder, rf"({stages})\.(partial|old)") + left
+    kinds = _plain_folders(folder / "export", r"[\w-]+\.(partial|old)")
+    return _plain_folders(folder, rf"({stages})\.(partial|old)") + kinds + left
 
 
 def _cached(kind: str) -> list[Path]:
@@ -184,8 +186,9 @@ def _cached(kind: str) -> list[Path]:
         return _plain_folders(cache / "states", DIGEST)
     if kind == "models":
         return _plain_folders(cache / "models", r"smollm2-135m-instruct(\.\d+\.partial)?")
+    databases = _plain_folders(cache / "databases", DIGEST)
     endings = {"answers": r"\.jsonl", "values": r"\.values.*", "embeddings": r"(\.\d+\.partial|\.npz)"}
-    return [
+    return databases + [
         path
         for name, ending in endings.items()
         if not (cache / name).is_symlink()

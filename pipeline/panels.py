@@ -6,7 +6,7 @@ from typer.core import TyperGroup
 
 PANELS = {
     "The line": ("run", "download", "prepare", "render", "train", "evaluate", "export", "plan", "status"),
-    "Asking": ("ask", "chat", "serve"),
+    "Using a model": ("ask", "chat", "serve", "push"),
     "Your own data": ("init", "import", "synth"),
     "Scoring": ("score", "compare", "suite"),
     "Keeping house": ("runs", "clean", "doctor"),

@@ -188,6 +188,13 @@ def test_half_done_stages_go_unless_one_is_at_work(loraql: Loraql, here: Path) -
     loraql("clean", "tiny", "--what", "partial", "--yes")
     assert not half.exists()
     assert not list(Path("runs/tiny").glob("*.lock"))
+    other = Path("runs/tiny/export/gguf.partial")
+    other.mkdir()
+    with other.with_name("gguf.partial.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "loraql is at work there" in loraql("clean", "tiny", "--yes", code=1)
+    loraql("clean", "tiny", "--what", "partial", "--yes")
+    assert not other.exists()
 
 
 def test_without_an_evaluation_no_checkpoint_goes(loraql: Loraql, here: Path) -> None:
@@ -224,13 +231,14 @@ def test_links_are_not_followed(loraql: Loraql, here: Path) -> None:
 def test_the_cache_loses_only_what_loraql_made(loraql: Loraql, here: Path) -> None:
     digest = "0123456789abcdef" * 2
     made = [f"states/{digest}/states.bin", f"answers/{digest}.jsonl", f"values/{digest[:24]}.values"]
+    made.append(f"databases/{digest[:16]}/shop.sqlite")
     others = ["states/mine/states.bin", "answers/notes.jsonl", "models/my-model/config.json", "values/readme.txt"]
     for name in [*made, *others, "models/smollm2-135m-instruct/config.json"]:
         path = Path("cache") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(bytes(5000))
     loraql("clean", "--what", "states", "--yes")
-    assert [Path("cache", name).exists() for name in made] == [False, True, True]
+    assert [Path("cache", name).exists() for name in made] == [False, True, True, True]
     loraql("clean", "--what", "cache,models", "--yes")
     assert not [name for name in made if Path("cache", name).exists()]
     assert not Path("cache/models/smollm2-135m-instruct").exists()
