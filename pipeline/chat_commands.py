@@ -188,9 +188,9 @@ class Conversation:
             return
         say("query plan")  # SQLite's: a tree of steps, each with its own number and that of the one above it
         depth: dict[object, int] = {}
-        for step, parent, *_rest, told in plan.rows:
+        for step, parent, _unused, detail in plan.rows:
             depth[step] = depth.get(parent, 0) + 1
-            say("  " * depth[step] + str(told))
+            say("  " * depth[step] + str(detail))
 
     def _edit(self, _: str) -> None:
         self._edited(self._reader.edit(self._last_sql()))

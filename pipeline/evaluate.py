@@ -60,7 +60,7 @@ def _inputs(config: Config) -> dict[str, str]:
 
 EVALUATE = Stage(
     name="evaluate",
-    version=4,
+    version=5,
     folder=lambda config: config.run / "evaluate",
     settings=lambda config: {
         "evaluate": config.evaluate.model_dump(mode="json"),
