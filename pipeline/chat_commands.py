@@ -5,6 +5,7 @@ Knows the last question, its SQL and what was shown last. Writes corrections, an
 
 import csv
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -34,9 +35,15 @@ HELP: Mapping[str, str] = {
     "good": "the answer is right: keep it for training",
     "fix": "[SELECT ...]: keep the right SQL, that of the last /edit or /sql if none is given",
     "settings": "[NAME=VALUE ...]: how answers are written",
-    "new": "forget the last question; questions follow on the one before",
+    "new": 'forget the last question, on which one such as "And in May?" follows',
     "quit": "leave; Ctrl-D does too, Ctrl-C stops an answer",
 }
+# Words that point back to the question before: at the start, or among the first few.
+_GOES_ON = re.compile(
+    r"(?:and|but|or|now|then|only|also|just|same|instead|without|what about|how about|sort|order)\b"
+    r"|(?:[\w']+\s+){0,3}(?:them|those|these|their|it|its|ones|they|he|she|his|her)\b",
+    re.IGNORECASE,
+)
 T = TypeVar("T")
 OnText = Callable[[str], None]
 
@@ -101,9 +108,13 @@ class Conversation:
         return True
 
     def _ask(self, question: str) -> None:
+        # Put behind a question that it has nothing to do with, a question is answered worse.
+        earlier = self._earlier if _GOES_ON.match(question) else None
+        if earlier:
+            say(f'follows on "{earlier[0]}"; /new lets it stand alone', style="dim")
         answer = self._wait(
             lambda stop, on_text: self._answerer.answer(
-                self._database, question, self._options, earlier=self._earlier, stop=stop, on_text=on_text
+                self._database, question, self._options, earlier=earlier, stop=stop, on_text=on_text
             )
         )
         if answer is None:
@@ -172,7 +183,14 @@ class Conversation:
             return
         if plan.category != "ok":
             raise UserError(f"there is no plan: {plan.message or plan.category.replace('_', ' ')}")
-        table("query plan", list(plan.columns), show_rows(plan.rows))
+        if plan.columns[-1:] != ("detail",):
+            table("query plan", list(plan.columns), show_rows(plan.rows))
+            return
+        say("query plan")  # SQLite's: a tree of steps, each with its own number and that of the one above it
+        depth: dict[object, int] = {}
+        for step, parent, _, detail in plan.rows:
+            depth[step] = depth.get(parent, 0) + 1
+            say(f"{'  ' * depth[step]}{detail}")
 
     def _edit(self, _: str) -> None:
         self._edited(self._reader.edit(self._last_sql()))
@@ -233,7 +251,7 @@ class Conversation:
 
     def _keep(self, question: str, sql: str, verdict: Verdict) -> None:
         keep_correction(self._corrections, self._database.name, question, sql, verdict)
-        say(f'kept in {self._corrections} as {verdict}: "{question}"')
+        say(f'kept in {self._corrections} as {verdict}: "{question}" {sql}')
 
     def _settings(self, words: str) -> None:
         self._options = change_settings(self._options, words)

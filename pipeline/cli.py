@@ -162,45 +162,6 @@ def evaluate(
 
 @app.command(
     epilog=example(
-        "loraql export sample\n  loraql export sample --kind gguf --kind adapter\n  loraql export sample --allow-drift"
-    )
-)
-def export(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    kind: Annotated[
-        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx, pgllm; may be given again")
-    ] = None,
-    database: Annotated[
-        str | None, typer.Option("--db", help="of --kind pgllm: a postgresql:// URL, whose tables are filled, too")
-    ] = None,
-    truncate: Annotated[bool, typer.Option("--truncate", help="of --kind pgllm: empty those tables first")] = False,
-    allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="accept an exported model that answers differently")
-    ] = False,
-    force: Force = False,
-    quick: Quick = False,
-    seed: Seed = None,
-    resume: Resume = True,
-) -> None:
-    """Merge the chosen adapter into the base, check the merge, and make other kinds of it."""
-    from pipeline.run import export as run_export
-
-    config = _config(recipe, overrides, quick, seed)
-    run_export(
-        config,
-        recipe,
-        kind or ["merged"],
-        allow_drift=allow_drift,
-        force=force,
-        resume=resume,
-        database=database,
-        truncate=truncate,
-    )
-
-
-@app.command(
-    epilog=example(
         'loraql ask sample --db shop.sqlite "How many orders were late?"\n  loraql ask runs/sample/export/merged --db shop.sqlite --json "Which product sells best?"'
     )
 )

@@ -46,14 +46,13 @@ def front_matter(config: Config, kind: str, base: str, licences: Licences, score
     """The YAML between the two `---` of a card; `scores` are the exported model's on dev, `base` an id of the hub or a name."""
     from huggingface_hub import ModelCardData
 
-    on_hub = "/" in base
     known = HUB_DATA.get(config.data.source)
     card = ModelCardData(
         license=licences.model,
         base_license=licences.base,
         data_license=licences.data,
-        base_model=base if on_hub else None,
-        base_model_relation=RELATIONS.get(kind, "finetune") if on_hub else None,
+        base_model=base if "/" in base else None,
+        base_model_relation=RELATIONS.get(kind, "finetune"),
         datasets=[known.id] if known else None,
         language="en" if config.data.source in PUBLISHED else None,
         library_name=LIBRARIES.get(kind, "transformers"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Field = str | int | bytes | Sequence[int] | None
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"})
-LEVEL = 1  # weights hardly get smaller; more work only takes longer
+LEVEL = 0  # stored: compressing would take ten times as long, for a fourteenth of the size
 
 
 def write_archive(path: Path, tensors: Iterable[tuple[str, NDArray[np.float32]]]) -> None:

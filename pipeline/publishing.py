@@ -1,13 +1,56 @@
-"""The command that takes an exported model elsewhere. As in `cli.py`, it parses and calls one verb."""
+"""The commands that take a model out: export in its kinds, push to a hub.
+
+As in `cli.py`, each parses and calls one verb.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pipeline.options import example
+from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
 
 publishing = typer.Typer()
+
+
+@publishing.command(
+    epilog=example(
+        "loraql export sample\n  loraql export sample --kind gguf --kind adapter\n  loraql export sample --allow-drift"
+    )
+)
+def export(
+    recipe: Recipe,
+    overrides: Overrides = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx, pgllm; may be given again")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option("--db", help="of --kind pgllm: a postgresql:// URL, whose tables are filled, too")
+    ] = None,
+    truncate: Annotated[bool, typer.Option("--truncate", help="of --kind pgllm: empty those tables first")] = False,
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="accept an exported model that answers differently")
+    ] = False,
+    force: Force = False,
+    quick: Quick = False,
+    seed: Seed = None,
+    resume: Resume = True,
+) -> None:
+    """Merge the chosen adapter into the base, check the merge, and make other kinds of it."""
+    from pipeline.config import load_config
+    from pipeline.run import export as run_export
+
+    config = load_config(recipe, overrides or [], quick=quick, seed=seed)
+    run_export(
+        config,
+        recipe,
+        kind or ["merged"],
+        allow_drift=allow_drift,
+        force=force,
+        resume=resume,
+        database=database,
+        truncate=truncate,
+    )
 
 
 @publishing.command(

@@ -134,17 +134,19 @@ def _show(upload: Upload, address: str, private: bool) -> None:
     table("Files", ["file", "size"], [*rows, [f"{len(rows)} files", size(upload.bytes)]])
     if upload.others:
         say(f"  not uploaded, as no export writes them: {', '.join(upload.others)}")
-    card = upload.card
-    lines = [["licence", card.license], ["base", f"{card.base_model or 'not on the hub'} ({card['base_license']})"]]
-    for result in card.eval_results or []:
+    card, results = upload.card, upload.card.eval_results or []
+    data = [card.datasets] if isinstance(card.datasets, str) else card.datasets
+    lines = [
+        ["licence", card.license],
+        ["base", f"{card.base_model or 'not on the hub'} ({card['base_license']})"],
+        ["training data", f"{', '.join(data) if data else 'not on the hub'} ({card['data_license']})"],
+    ]
+    for result in results:
         given = result.metric_args or {}
         interval = f" [{given['low']}, {given['high']}]" if {"low", "high"} <= set(given) else ""
-        lines.append(
-            [result.metric_name or result.metric_type, f"{result.metric_value}{interval} on {result.dataset_name}"]
-        )
-    data = ", ".join([card.datasets] if isinstance(card.datasets, str) else card.datasets or [])
-    lines.insert(2, ["training data", f"{data or 'not on the hub'} ({card['data_license']})"])
-    table("What the card says", ["what", ""], lines)
+        name = result.metric_name or result.metric_type
+        lines.append([name, f"{result.metric_value}{interval} on {result.dataset_name}, {result.dataset_split}"])
+    table("What the card says", ["of", "it says"], lines)
 
 
 def _upload(upload: Upload, endpoint: str, to: str, private: bool) -> str:

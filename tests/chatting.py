@@ -28,6 +28,7 @@ INSERT INTO purchase VALUES (1, 1, 2.5), (2, 1, 4);
 ANSWERS = {
     "How many customers are there?": "SELECT count(*) FROM customer",
     "Who bought nothing?": "SELECT name FROM customer WHERE customer_id NOT IN (SELECT id FROM purchase)",
+    "And only those from Ulm?": "SELECT count(*) FROM customer WHERE \"Home Town\" = 'Ulm'",
     "Fail": "SELECT nope FROM customer",
     "Say nothing": "",
 }

@@ -29,7 +29,7 @@ from pipeline.chat_lines import Completions, PlainReader
 from pipeline.chat_settings import SETTINGS, change_settings
 
 Talk = Callable[..., str]
-FIRST, SECOND = list(chatting.ANSWERS)[:2]
+FIRST, SECOND, NEXT = list(chatting.ANSWERS)[:3]
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,15 @@ def test_a_pipe_gets_a_conversation_in_plain_lines(talk: Talk) -> None:
     assert "count(*)" in shown and "\x1b" not in shown and SECOND not in shown
 
 
-def test_a_question_follows_on_the_last_one_until_new(talk: Talk, made: Made) -> None:
-    talk(FIRST, SECOND, "/new", FIRST)
-    assert [earlier for _, _, earlier in made.asked] == [None, (FIRST, chatting.ANSWERS[FIRST]), None]
+def test_a_question_that_points_back_follows_on_the_last_one_until_new(talk: Talk, made: Made) -> None:
+    shown = talk(FIRST, SECOND, NEXT, "/new", NEXT)
+    last = SECOND, chatting.ANSWERS[SECOND]
+    assert [earlier for _, _, earlier in made.asked] == [None, None, last, None]
+    assert shown.count(f'follows on "{SECOND}"; /new lets it stand alone') == 1
 
 
 def test_an_answer_without_sql_is_nothing_to_follow_on(talk: Talk, made: Made) -> None:
-    shown = talk(FIRST, "Say nothing", SECOND, "/new", "Say nothing", "/explain", "/good")
+    shown = talk(FIRST, "Say nothing", NEXT, "/new", "Say nothing", "/explain", "/good")
     assert made.asked[2][2] == (FIRST, chatting.ANSWERS[FIRST])
     assert "there is no SQL yet" in shown and "/good: the model wrote no SQL" in shown
 
@@ -105,7 +107,7 @@ def test_schema_shows_tables_or_the_columns_of_one(talk: Talk) -> None:
 
 
 def test_sql_of_the_users_own_runs_and_leaves_the_question_as_it_was(talk: Talk, made: Made) -> None:
-    shown = talk("/sql", FIRST, "/sql SELECT name FROM customer ORDER BY name", "/sql", SECOND, "/sql SELECT nope")
+    shown = talk("/sql", FIRST, "/sql SELECT name FROM customer ORDER BY name", "/sql", NEXT, "/sql SELECT nope")
     assert "there is no SQL yet; ask a question first" in shown
     assert "Ann" in shown and shown.count("SELECT name FROM customer ORDER BY name") == 3
     assert made.asked[1][2] == (FIRST, chatting.ANSWERS[FIRST])
@@ -114,7 +116,7 @@ def test_sql_of_the_users_own_runs_and_leaves_the_question_as_it_was(talk: Talk,
 
 def test_explain_shows_the_query_plan(talk: Talk) -> None:
     shown = talk("/explain", FIRST, "/explain", "Fail", "/explain")
-    assert "SCAN customer" in shown
+    assert "query plan\n  SCAN customer\n" in shown
     assert "there is no plan: no such column: nope" in shown
 
 
@@ -157,7 +159,7 @@ def test_what_fails_is_neither_good_nor_a_fix(talk: Talk) -> None:
 
 
 def test_a_fix_is_what_the_next_question_follows_on(talk: Talk, made: Made) -> None:
-    talk(FIRST, "/fix SELECT count(name) FROM customer", SECOND)
+    talk(FIRST, "/fix SELECT count(name) FROM customer", NEXT)
     assert made.asked[1][2] == (FIRST, "SELECT count(name) FROM customer")
 
 
@@ -170,7 +172,7 @@ def test_edit_outside_opens_the_editor_and_runs_what_it_leaves(
 ) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setenv("EDITOR", "sed -i s/count/max/;s/[*]/name/")
-    shown = talk(FIRST, "/edit!", "/fix", SECOND)
+    shown = talk(FIRST, "/edit!", "/fix", NEXT)
     assert kept() == [("fixed", FIRST, "SELECT max(name) FROM customer")] and "Bob" in shown
     assert made.asked[1][2] == (FIRST, "SELECT max(name) FROM customer")
     for editor, message in [

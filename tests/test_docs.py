@@ -4,6 +4,7 @@ All pages start from one folder, in which the tiny model has gone the whole line
 """
 
 import csv
+import io
 import json
 import re
 import runpy
@@ -11,6 +12,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import make_tiny_recipes, small_spider
@@ -28,6 +30,7 @@ from pipeline.reference import commands
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHELL = ("", "sh", "bash", "shell", "console")
+TINY = {"train": {"freeze_layers": 2, "max_steps": 2, "checkpoints": 1}, "evaluate": {"max_new_tokens": 8}}
 # Shell commands that no test of a page runs, by how they begin, with the reason. All else runs, and options of
 # loraql's own commands are checked even so.
 NOT_RUN = {
@@ -37,7 +40,11 @@ NOT_RUN = {
     ".venv/bin/loraql run sample": "the environment made above; `loraql run sample` runs everywhere else",
     "docker ": "builds on the network",
     "loraql import pairs.csv --db postgresql://": "a server of the user's; tests/test_servers.py has one",
+    "loraql serve ": "does not end by itself; tests/test_serve_docs.py starts servers",
     "loraql synth museum.sqlite --n 500 --reword": "a model of several GB; tests/test_synth.py has a tiny one",
+    "pip install 'loraql[gguf]'": "compiles llama.cpp",
+    "ollama ": "another program; tests/test_export.py reads its Modelfile",
+    "loraql export sample --kind pgllm --db postgresql://": "a server of the user's; tests/test_pgllm.py has one",
     "loraql synth postgresql://": "a server of the user's; tests/test_synth.py has one",
 }
 
@@ -76,6 +83,16 @@ def stand_in(patch: pytest.MonkeyPatch, tiny_model: Path, recipes: Path) -> None
     """The tiny model for the embedded one, a small archive for Spider's, one process for several."""
     patch.setattr(config_module, "RECIPES", recipes)
     patch.setattr(base, "_embedded", lambda: tiny_model)
+    read = config_module._read_recipe
+
+    def for_the_tiny_model(recipe: str) -> tuple[dict[str, Any], str]:
+        values, origin = read(recipe)
+        if recipe.endswith(".yaml"):  # one that a page has made
+            config_module._merge(values, TINY)
+        return values, origin
+
+    patch.setattr(config_module, "_read_recipe", for_the_tiny_model)
+    patch.setattr("sys.stdin", io.StringIO("/schema\n/quit\n"))  # what is typed into a chat
     patch.setattr(spider, "ARCHIVE", (recipes.parent / "spider_data.zip").as_uri())
     for module in (processes, training):
         patch.setattr(module, "spread", alone)
@@ -149,6 +166,8 @@ def write_own_data() -> None:
     for name, header in (("pairs.csv", ("question", "sql")), ("german.csv", ("Frage", "Abfrage"))):
         with Path(name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([header, *pairs])
+    verdicts = [{"question": question, "query": query, "db_id": "shop", "verdict": "good"} for question, query in pairs]
+    Path("corrections.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in verdicts), encoding="utf-8")
     meaning = "table,column,description,unit,values\nproduct,price,what a customer pays for one,EUR,\n"
     Path("meanings.csv").write_text(meaning, encoding="utf-8")
 

@@ -138,7 +138,8 @@ def test_a_test_suite_is_scored_where_there_is_one(loraql: Loraql, finished: Pat
 
 
 def test_shots_reach_the_exported_model(loraql: Loraql, recipe: Path) -> None:
-    loraql("run", recipe, "prompt.shots=2", "train.max_steps=2", "prompt.max_length=4000")
+    settings = ("prompt.shots=2", "train.max_steps=2", "prompt.max_length=4000", "evaluate.max_new_tokens=2")
+    loraql("run", recipe, *settings)
     assert len(lines("runs/tiny/export/merged/shots.jsonl")) > 100
     database = "data/raw/sample/database/shop/shop.sqlite"
     answer = json.loads(loraql("ask", "tiny", "--db", database, "--json", "How many customers are there?"))

@@ -357,6 +357,7 @@ def test_a_full_queue_is_waited_for_and_a_broken_server_is_told_of(browser: Brow
     stand.broken = True
     ask(browser, ARTISTS)
     assert browser.run("document.querySelector('#notice p').textContent") == "the model has stopped"
+    assert browser.run(TEXT.format("origin")) == f"written by the model, for “{COUNTRIES[:39]}…”"
     assert browser.run(TEXT.format("count")) == "16 rows"
     told_of_status(browser, 500)
     stand.close()

@@ -79,7 +79,7 @@ def test_without_yes_nothing_is_asked_of_the_hub(export: Path, hub: Hub, loraql:
     assert hub.asked == []
     assert f"{hub.address}/me/model (private" in shown
     assert "model.safetensors   1.3 MB" in shown
-    assert "Execution accuracy (EX), %   11.0 [6.25, 18.63] on Spider" in shown
+    assert "Execution accuracy (EX), %   11.0 [6.25, 18.63] on Spider, validation" in shown
     assert "xlangai/spider (cc-by-sa-4.0)" in shown
     assert "To upload: loraql push mine --to me/model --private --yes" in shown
 

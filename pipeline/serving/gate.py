@@ -14,6 +14,7 @@ from pipeline.serving.guards import SECURITY_HEADERS, Guard
 from pipeline.serving.limits import BODY_SECONDS, Buckets, discard_body, read_body, replay
 from pipeline.serving.metrics import Metrics
 
+JSON = "application/json"
 READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -35,7 +36,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # no other protocol is spoken here
             return
-        path, start, status = scope["path"], time.perf_counter(), 500
+        path, start, status = scope["path"], time.perf_counter(), 499  # who left before an answer
         route = path if path in self._routes else "/page" if path.startswith("/page/") else "other"
 
         async def send_on(message: Message) -> None:
@@ -86,3 +87,6 @@ class Gate:
             self._buckets.take(scope["client"][0] if scope.get("client") else "")
         if path.startswith("/v1/") or path == "/metrics":
             self._guard.check_key(headers)
+        # No form of another page can send this type.
+        if scope["method"] == "POST" and headers.get("content-type", JSON).partition(";")[0].strip().lower() != JSON:
+            raise ApiError(415, f"send JSON, and say so: `Content-Type: {JSON}`", "not_json")

@@ -208,6 +208,7 @@ _TOLD = {
     404: "no such database or model",
     408: "the body came too slowly",
     413: "the body is too large",
+    415: "the body's type is not JSON",
     422: "a field is missing or wrong",
     429: "too many requests; `Retry-After` says when to come again",
     500: "the server failed",
@@ -227,4 +228,4 @@ def content(kind: str) -> dict[int | str, dict[str, Any]]:
 
 
 REFUSED = errors(401, 403, 408, 413, 429)
-ANSWERED = errors(400, 404, 422, 500, 503, 504)
+ANSWERED = errors(400, 404, 415, 422, 500, 503, 504)

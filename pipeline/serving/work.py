@@ -61,7 +61,8 @@ class Desk:
         future = loop.run_in_executor(self._pool, run)
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # one that nobody waits for
         deadline = loop.time() + self._seconds
-        loop.call_at(deadline, stop.set)
+        timer = loop.call_at(deadline, stop.set)
+        future.add_done_callback(lambda _: timer.cancel())
         return Job(future, deadline, stop)
 
     async def run(self, request: Request, work: Callable[[threading.Event], Result]) -> Result:

@@ -72,7 +72,9 @@ function tellOrigin() {
   for (const id of ["run", "format", "copy"]) $(id).disabled = !sql || (id === "run" && working !== null);
   const model = now?.question && sql && same(sql, now.written);
   const changed = sql && now && !same(sql, now.result.sql);
-  $("origin").textContent = changed ? "edited, not run yet" : model ? "written by the model" : now?.question && sql ? "edited" : "";
+  const origin = changed ? "edited, not run yet" : model ? "written by the model" : now?.question && sql ? "edited" : "";
+  const elsewhere = origin && now?.question && question.value.trim() !== now.question; // the next question is being typed
+  $("origin").textContent = elsewhere ? `${origin}, for “${cut(now.question, 40)}”` : origin;
   $("run").querySelector("span").textContent = now && !changed ? "Run again" : "Run";
 }
 
@@ -195,6 +197,7 @@ export function startAnswers(send, onTrouble) {
   [request, trouble] = [send, onTrouble];
   refreshFeedback = startFeedback({ answer: () => now, run, send: (body) => send("v1/feedback", { body }), failed: onTrouble });
   editor.onChange(tellOrigin);
+  question.addEventListener("input", tellOrigin);
   editor.onRun(run);
   question.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;

@@ -12,7 +12,7 @@ const SHOWN = 14; // columns of a table before the rest is folded
 const NAME = 26; // letters of a name
 const TYPE = 10;
 const MARGIN = 12;
-const SMALLEST = 0.7; // a whole schema is not made smaller than can be read
+const SMALLEST = 0.62; // a whole schema is not made smaller than can be read
 const ZOOM = 1.25;
 
 const canvas = $("canvas");
@@ -20,7 +20,7 @@ let tables = [];
 let insert = () => {};
 let used = new Set();
 let folded = new Map(); // table -> "head" | "some" | "all"
-let zoom = null; // null: what fits
+let zoom = null; // null: what fits and can be read
 
 const view = (table) => folded.get(table) ?? (table.columns.length > SHOWN + 1 ? "some" : "all");
 
@@ -34,6 +34,9 @@ function rows(table) {
   return table.columns.filter((column) => some.has(column));
 }
 
+/** A type without its length: varchar(30) is varchar. */
+const short = (type) => cut(type.toLowerCase().replace(/\s*\(.*/, ""), TYPE);
+
 /** PK, FK or nothing. */
 export function mark(table, column) {
   if (column.primary_key) return "PK";
@@ -42,7 +45,7 @@ export function mark(table, column) {
 
 function size(table) {
   const widest = table.columns.reduce(
-    (most, column) => Math.max(most, cut(column.name, NAME).length + cut(column.type, TYPE).length + 2),
+    (most, column) => Math.max(most, cut(column.name, NAME).length + short(column.type).length + 2),
     0,
   );
   const letters = Math.max(cut(table.name, NAME).length + 4, widest);
@@ -73,8 +76,8 @@ function redraw() {
   const room = [Math.max(canvas.clientWidth, 200), Math.max(canvas.clientHeight, 200)];
   const { boxes, columns, width, height } = place(tables, sizes, room[0] / room[1]);
   const whole = { width: width + 2 * MARGIN, height: height + 2 * MARGIN };
-  const fits = Math.min(1, Math.max(SMALLEST, Math.min(room[0] / whole.width, room[1] / whole.height)));
-  const scale = zoom ?? fits;
+  const fits = Math.min(1, room[0] / whole.width, room[1] / whole.height);
+  const scale = zoom ?? Math.max(SMALLEST, fits);
   const described = `Diagram of ${tables.length} tables; the tab Tables holds the same as text.`;
   const picture = draw(
     "svg",
@@ -90,6 +93,7 @@ function redraw() {
   );
   canvas.replaceChildren(picture);
   canvas.dataset.scale = scale;
+  canvas.dataset.fits = fits;
   markUsed([...used]);
 }
 
@@ -122,7 +126,7 @@ function box(table, { x, y, width, height }) {
         draw("rect", { class: "hit", x: 1, y: middle - ROW / 2, width: width - 2, height: ROW }),
         draw("text", { class: "mark", x: 8, y: middle + 3.5 }, mark(table, column)),
         draw("text", { x: MARK + 4, y: middle + 4 }, cut(column.name, NAME)),
-        draw("text", { class: "type", x: width - 8, y: middle + 4 }, cut(column.type.toLowerCase(), TYPE)),
+        draw("text", { class: "type", x: width - 8, y: middle + 4 }, short(column.type)),
       ),
     );
   });
@@ -209,7 +213,7 @@ function zoomed(factor) {
 
 $("larger").addEventListener("click", () => zoomed(ZOOM));
 $("smaller").addEventListener("click", () => zoomed(1 / ZOOM));
-$("fit").addEventListener("click", () => ((zoom = null), redraw()));
+$("fit").addEventListener("click", () => ((zoom = Number(canvas.dataset.fits)), redraw()));
 $("fold").addEventListener("click", (event) => {
   const fold = event.currentTarget.getAttribute("aria-pressed") === "false";
   event.currentTarget.setAttribute("aria-pressed", fold);

@@ -2,7 +2,7 @@
 // other; tables without foreign keys follow in columns of their own. No two overlap. Pure: no page is read or changed.
 
 const ROW_GAP = 20;
-const COLUMN_GAP = 52;
+const COLUMN_GAP = 44;
 const SWEEPS = 6;
 const CLEAR = 8; // between a line and a box that it passes
 
@@ -33,6 +33,14 @@ function depths(tables, links) {
     return deepest + 1;
   }
   tables.forEach(visit);
+  // Then each as near as can be to those that refer to it, which shortens lines and levels the columns.
+  for (const table of [...tables].sort((one, other) => depth.get(other) - depth.get(one))) {
+    const nearest = links.reduce(
+      (least, { child, parent }) => (parent === table ? Math.min(least, depth.get(child) - 1) : least),
+      Infinity,
+    );
+    if (nearest < Infinity) depth.set(table, Math.max(depth.get(table), nearest));
+  }
   return depth;
 }
 

@@ -23,6 +23,7 @@ async function request(path, options = {}) {
 function choose(name) {
   const chosen = databases.find((database) => database.name === name) ?? null;
   if (chosen) local.set("database", name);
+  clearNotice();
   const insert = (word) => editor.insert(spelt(word, chosen.dialect));
   chooseDatabase(chosen);
   showDiagram(chosen, insert);
@@ -35,8 +36,8 @@ async function start() {
     databases = known.databases;
     $("model").textContent = health.model;
   } catch (error) {
-    notice(error.message, start);
     choose(null);
+    notice(error.message, start);
     return;
   }
   $("database").replaceChildren(...databases.map(({ name }) => make("option", { value: name }, cut(name, 60))));
