@@ -44,6 +44,7 @@ EXTRAS = {
     "postgres": ("psycopg", "PostgreSQL databases"),
     "mysql": ("pymysql", "MySQL databases"),
     "vector": ("sentence-transformers", "worked examples by embeddings"),
+    "gguf": ("llama-cpp-python", "checking loraql export --kind gguf"),
     "deepspeed": ("deepspeed", "train.sharding=zero3"),
     "vllm": ("vllm", "generate.engine=vllm"),
 }
