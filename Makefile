@@ -10,8 +10,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/loraql run sample
 
+# A process for each core; each gives away what it has not begun when another has nothing left to do.
 test: .venv/ready
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

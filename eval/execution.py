@@ -141,12 +141,12 @@ def show_rows(rows: Iterable[Row]) -> list[list[Value]]:
     return [[show_value(value) for value in row] for row in rows]
 
 
-def plain_rows(rows: Iterable[Row]) -> list[list[Value]]:
+def plain_rows(rows: Iterable[Row]) -> list[list[int | float | str | None]]:
     """Rows as JSON has them, nothing cut: bytes as hexadecimal digits, infinity as a word."""
     return [[_plain(value) for value in row] for row in rows]
 
 
-def _plain(value: Value) -> Value:
+def _plain(value: Value) -> int | float | str | None:
     if isinstance(value, bytes):
         return value.hex()
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

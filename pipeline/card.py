@@ -14,13 +14,13 @@ from data.schema import Column, ForeignKey, Schema, Table
 from pipeline.base import EMBEDDED, find_base
 from pipeline.bundle import prompt_style
 from pipeline.config import Config
+from pipeline.front_matter import Licences, front_matter, write_results
 from pipeline.stage import read_json, read_jsonl
 
 EMBEDDED_HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 UNKNOWN = "unknown"
 DATA_LICENSES = {"sample": "apache-2.0", "spider": "cc-by-sa-4.0"}
 DATA_PAGES = {"spider": "https://yale-lily.github.io/spider"}
-LIBRARIES = {"adapter": "peft", "gguf": "gguf"}  # all others are read by transformers
 NAMED_DATABASES = 12
 QUESTION = "Which singers are older than 40?"
 EXAMPLE = Schema(
@@ -53,8 +53,19 @@ def write_card(config: Config, folder: Path, kind: str, check: str) -> None:
         keep_trailing_newline=True,
     )
     environment.filters["literal"] = repr
-    card = environment.get_template("card.md.jinja").render(card_facts(config, folder), kind=kind, check=check)
+    facts = card_facts(config, folder)
+    model, base, data = (_known(facts[name]) for name in ("license", "base_license", "data_license"))
+    # Who says what the model may be used for has looked at the base's licence.
+    licences = Licences(model, base or model, data)
+    front = front_matter(config, kind, facts["base"], licences, facts["scores"])
+    card = environment.get_template("card.md.jinja").render(facts, kind=kind, check=check, front=front)
     (folder / "README.md").write_text(card, encoding="utf-8")
+    if kind == "merged":
+        write_results(config, folder, facts["scores"])
+
+
+def _known(licence: str) -> str | None:
+    return None if licence == UNKNOWN else licence
 
 
 def card_facts(config: Config, folder: Path) -> dict[str, Any]:
@@ -74,7 +85,6 @@ def card_facts(config: Config, folder: Path) -> dict[str, Any]:
         "base_license": base_license(config),
         "data_license": config.export.data_license or DATA_LICENSES.get(config.data.source, UNKNOWN),
         "data_page": DATA_PAGES.get(config.data.source),
-        "library": LIBRARIES,
         "splits": [_counted(config, split) for split in ("train", "select", "dev")],
         "template": style.template.strip(),
         "schema_first": style.order == "schema-first",

@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.errors import UsageError
+from pipeline.completing import dataset_names, export_names
+from pipeline.daily import daily
 from pipeline.exits import guard
+from pipeline.keeping import keeping
 from pipeline.options import Force, Overrides, Quick, Recipe, Resume, Seed, example
+from pipeline.panels import Panels
+from pipeline.publishing import publishing
 from pipeline.tools import tools
 
 if TYPE_CHECKING:
     from pipeline.config import Config
 
 app = typer.Typer(
-    add_completion=False,
+    cls=Panels,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Fine-tune a text-to-SQL model on question/SQL pairs, and prove how good it is by running the SQL.\n\n"
@@ -51,7 +56,12 @@ def _options(
 )
 def download(
     recipe: Annotated[
-        str, typer.Argument(help="a data set (spider, sample), a recipe's name, or a YAML file", metavar="DATASET")
+        str,
+        typer.Argument(
+            help="a data set (spider, sample), a recipe's name, or a YAML file",
+            metavar="DATASET",
+            autocompletion=dataset_names,
+        ),
     ],
     overrides: Overrides = None,
     origin: Annotated[
@@ -152,37 +162,14 @@ def evaluate(
 
 @app.command(
     epilog=example(
-        "loraql export sample\n  loraql export sample --kind gguf --kind adapter\n  loraql export sample --allow-drift"
-    )
-)
-def export(
-    recipe: Recipe,
-    overrides: Overrides = None,
-    kind: Annotated[
-        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx; may be given again")
-    ] = None,
-    allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="accept an exported model that answers differently")
-    ] = False,
-    force: Force = False,
-    quick: Quick = False,
-    seed: Seed = None,
-    resume: Resume = True,
-) -> None:
-    """Merge the chosen adapter into the base, check the merge, and make other kinds of it."""
-    from pipeline.run import export as run_export
-
-    config = _config(recipe, overrides, quick, seed)
-    run_export(config, recipe, kind or ["merged"], allow_drift=allow_drift, force=force, resume=resume)
-
-
-@app.command(
-    epilog=example(
         'loraql ask sample --db shop.sqlite "How many orders were late?"\n  loraql ask runs/sample/export/merged --db shop.sqlite --json "Which product sells best?"'
     )
 )
 def ask(
-    run_name: Annotated[str, typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN")],
+    run_name: Annotated[
+        str,
+        typer.Argument(help="a run's name, or an exported model's folder", metavar="RUN", autocompletion=export_names),
+    ],
     question: Annotated[str, typer.Argument(help="what you want to know")],
     database: Annotated[
         str,
@@ -285,7 +272,10 @@ def _run_stage(
     return config
 
 
+app.add_typer(daily)
 app.add_typer(tools)
+app.add_typer(publishing)
+app.add_typer(keeping)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,7 +1,8 @@
 """compare: two scored runs side by side -> a table, and with `--out` `compare.json` and `report.html`.
 
 Reads what `score` or `evaluate` wrote: a folder of scores, a run, or a `predictions.jsonl`. Refuses figures
-that are about different golds or databases, and warns where settings differ.
+that are about different golds or databases, and warns where settings of scoring differ; of two runs it shows in which settings
+they differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from data.errors import UsageError, UserError
 from eval.comparison import common, compare, judgement
 from eval.manifest import differences
 from eval.report import Run, write_report
 from eval.summary import METRICS, summarize, why_no_record
 from pipeline.console import say, table
-from pipeline.stage import read_json, read_jsonl, write_json
+from pipeline.stage import flatten, read_json, read_jsonl, write_json
 
 DEV = "dev"
 SHOWN_CHANGES = 5
@@ -23,11 +26,15 @@ SHOWN_CHANGES = 5
 
 @dataclass(frozen=True)
 class _Scored:
-    """One side: a name for people, its records by split, and what those were made with (None: not known)."""
+    """One side: a name for people, its records by split, and what those were made with (None: not known).
+
+    `settings` are those of its run by key, none where it is not of a run.
+    """
 
     name: str
     records: Mapping[str, Sequence[Mapping[str, Any]]]
     manifests: Mapping[str, Mapping[str, Any] | None]
+    settings: Mapping[str, Any]
 
 
 def compare_runs(first: str, second: str, runs: Path, out: Path | None) -> None:
@@ -53,11 +60,17 @@ def compare_runs(first: str, second: str, runs: Path, out: Path | None) -> None:
         say(f"note: {note}")
     figures = compare(pairs)
     _show(old, new, pairs, figures)
+    differing = _differing(old.settings, new.settings)
+    if differing:
+        table("Settings that differ", ["setting", old.name, new.name], differing)
     if out:
         out.mkdir(parents=True, exist_ok=True)
         asked = [list(answers) for answers in zip(*pairs, strict=True)]
         scored = [Run(side.name, own, summarize(own)) for side, own in zip(sides, asked, strict=True)]
-        write_json(out / "compare.json", {"first": first, "second": second, "notes": notes, "metrics": figures})
+        write_json(
+            out / "compare.json",
+            {"first": first, "second": second, "notes": notes, "metrics": figures, "settings": differing},
+        )
         title = f"{new.name} against {old.name}"
         write_report(out / "report.html", title=title, runs=scored, comparison=figures, notes=notes)
         say(f"report: {out / 'report.html'}")
@@ -67,7 +80,7 @@ def compare_runs(first: str, second: str, runs: Path, out: Path | None) -> None:
 
 def _find(given: str, runs: Path) -> _Scored:
     """What a name or path on the command line stands for."""
-    path = Path(given)
+    path, name = Path(given), None
     if not path.exists() and (runs / given).is_dir():
         path = runs / given
     if (path / "evaluate").is_dir():
@@ -76,6 +89,7 @@ def _find(given: str, runs: Path) -> _Scored:
         selection = read_json(path / "selection.json")
         if not isinstance(selection, dict) or not isinstance(selection.get("chosen"), str):
             raise UserError(f"{path / 'selection.json'}: names no chosen checkpoint; run `loraql evaluate` again")
+        name = (path.parent if path.name == "evaluate" else path).resolve().name
         path = path / selection["chosen"]
     if path.is_file() and path.suffix != ".jsonl":
         if path.name == "scores.json":
@@ -90,10 +104,11 @@ def _find(given: str, runs: Path) -> _Scored:
             f"{given}: neither a folder with scores, nor a run under {runs}, nor a predictions.jsonl; "
             "`loraql score` and `loraql evaluate` write them"
         )
-    return _load(given, path / "predictions.jsonl")
+    return _load(given, path / "predictions.jsonl", name)
 
 
-def _load(given: str, path: Path) -> _Scored:
+def _load(given: str, path: Path, name: str | None = None) -> _Scored:
+    """One side; `name` is the run's, where it is the chosen checkpoint of one."""
     records: dict[str, list[Mapping[str, Any]]] = {}
     seen: set[tuple[str, str]] = set()
     for place, item in enumerate(read_jsonl(path), start=1):
@@ -107,8 +122,38 @@ def _load(given: str, path: Path) -> _Scored:
         records.setdefault(split, []).append(item)
     if not records:
         raise UserError(f"{path}: is empty")
-    name = path.parent.name if path.name == "predictions.jsonl" else path.stem
-    return _Scored(name or given, records, _manifests(path.with_name("scores.json"), list(records)))
+    name = name or (path.parent.name if path.name == "predictions.jsonl" else path.stem)
+    manifests = _manifests(path.with_name("scores.json"), list(records))
+    return _Scored(name or given, records, manifests, _settings(path.absolute()))
+
+
+def _settings(predictions: Path) -> dict[str, Any]:
+    """The settings of the run that RUN/evaluate/MODEL/predictions.jsonl is of, by key."""
+    if len(predictions.parents) < 3 or predictions.parents[1].name != "evaluate":
+        return {}
+    path = predictions.parents[2] / "config.yaml"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (yaml.YAMLError, UnicodeDecodeError):
+        values = None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: damaged; any stage that runs again writes it anew, as `loraql export --force` does")
+    return dict(flatten(values))
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of settings that two runs do not share: key, then one value each. None where either is not of a run."""
+    keys = [key for key in dict.fromkeys([*old, *new]) if key not in ("name", "runs")] if old and new else []
+    return [[key, _shown(old, key), _shown(new, key)] for key in keys if old.get(key, ...) != new.get(key, ...)]
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    if key not in settings:
+        return "(not there yet)"  # of a run that an earlier version made
+    value = settings[key]
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _manifests(path: Path, splits: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:

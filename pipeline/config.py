@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError
 
 from data.errors import UsageError
 from pipeline.settings import (
@@ -32,8 +32,10 @@ RECIPES = files("pipeline") / "recipes"
 
 class Config(Settings):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the run's folder under `runs`")
-    runs: Path = Path("runs")
-    seed: int = Field(0, ge=0, lt=2**32)
+    runs: Path = Field(Path("runs"), description="where runs are kept")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="for every draw; the same seed on the same machine gives the same files"
+    )
     data: DataSettings = DataSettings()
     selection: SelectionSettings = SelectionSettings()
     prompt: PromptSettings = PromptSettings()
@@ -44,6 +46,12 @@ class Config(Settings):
     generate: GenerateSettings = GenerateSettings()
     sandbox: SandboxSettings = SandboxSettings()
     export: ExportSettings = ExportSettings()
+    _recipe: str | None = PrivateAttr(None)  # no setting: a run is the same whatever its recipe is called
+
+    @property
+    def recipe(self) -> str | None:
+        """The recipe's name or file that this was read from."""
+        return self._recipe
 
     @property
     def run(self) -> Path:
@@ -71,7 +79,9 @@ def load_config(recipe: str, overrides: list[str], quick: bool = False, seed: in
         values["seed"] = seed
     for override in overrides:
         _apply(values, override)
-    return _validate(values, origin)
+    config = _validate(values, origin)
+    config._recipe = recipe
+    return config
 
 
 def dataset_config(name: str, overrides: list[str]) -> Config | None:

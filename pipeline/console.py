@@ -30,10 +30,15 @@ def say(text: str, style: str = "", *, error: bool = False) -> None:
 
 def sql_lines(sql: str, dialect: str = "sqlite") -> None:
     """A query, coloured where there are colours."""
+    console.print(sql_text(sql, dialect))
+
+
+def sql_text(sql: str, dialect: str = "sqlite") -> Text:
+    """The same, to be shown with other things. The colours are the terminal's own, which suit its background."""
     lexer = {"postgres": "postgresql", "mysql": "mysql"}.get(dialect, "sql")
     text = Syntax("", lexer, theme="ansi_dark", background_color="default").highlight(_printable(sql))
     text.rstrip()
-    console.print(text)
+    return text
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

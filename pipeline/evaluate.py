@@ -24,6 +24,7 @@ from eval.summary import METRICS
 from pipeline import processes
 from pipeline.asking import Asking, Line
 from pipeline.base import base_identity, fetch_base
+from pipeline.cleaned import cleaned_adapters
 from pipeline.config import Config
 from pipeline.console import say, table
 from pipeline.engine import start_engine
@@ -50,6 +51,7 @@ def _inputs(config: Config) -> dict[str, str]:
     suites = root / SUITE / "suite.json"
     return {
         **digest_files(render / "select.jsonl", render / "dev.jsonl", *(adapters or [config.run / "train"])),
+        **cleaned_adapters(config.run / "train"),
         **{name: digest for name, digest in recorded_digests(root).items() if name.endswith(".sqlite")},
         **({str(suites): digest_file(suites)} if suites.is_file() else {}),
         BASE_MODEL: base_identity(config.model),
@@ -58,7 +60,7 @@ def _inputs(config: Config) -> dict[str, str]:
 
 EVALUATE = Stage(
     name="evaluate",
-    version=4,
+    version=5,
     folder=lambda config: config.run / "evaluate",
     settings=lambda config: {
         "evaluate": config.evaluate.model_dump(mode="json"),
@@ -76,6 +78,11 @@ def evaluate(config: Config, folder: Path) -> None:
     """Scores the base and the checkpoints, chooses one, writes the report; in as many processes as asked."""
     if not checkpoints_of(config):
         raise UserError(f"{config.run / 'train'}: holds no checkpoint; run `loraql train` first")
+    cleaned = [Path(name).parent.name for name in cleaned_adapters(config.run / "train")]
+    if cleaned:
+        say(
+            f"  note: {', '.join(cleaned)} cannot be chosen: `loraql clean` deleted them; `loraql train --force` makes them"
+        )
     if config.generate.processes > 1 and config.generate.engine != "vllm":
         fetch_base(config.model)  # once, before all of them do
         processes.spread("evaluate", config.generate.processes, config, str(folder))

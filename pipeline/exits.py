@@ -42,7 +42,9 @@ def _note_interrupt(code: int) -> int:
         return code
     words = [PASSWORD.sub(r"\1...@", word) for word in sys.argv[1:] if word not in ("--force", "--no-resume")]
     again = shlex.join(["loraql", *words])
-    if {"score", "compare", "ask", "import", "synth", "plan"} & set(sys.argv[1:2]):
+    if {"score", "compare", "ask", "chat", "serve", "import", "synth", "plan", "init", "runs", "doctor"} & set(
+        sys.argv[1:2]
+    ):
         return _fail(f"interrupted; nothing was written; start again with: {again}", code)
     return _fail(f"interrupted; what is finished and the half-done part are kept; go on with: {again}", code)
 

@@ -18,7 +18,7 @@ from pipeline.model import load_adapter, load_model, load_tokenizer, pick_dtype
 from pipeline.stage import BASE_MODEL, Stage, digest_files, read_json
 
 # What only other kinds of export read.
-OF_KINDS = {"gguf"}
+OF_KINDS = {"gguf", "block"}
 KEPT = ("adapter", "gguf", "pgllm")
 
 

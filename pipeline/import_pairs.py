@@ -18,6 +18,7 @@ from data.imports.dialects import Dialect, transpile_query
 from data.imports.pairs import Pair
 from data.schema import open_read_only
 from pipeline.import_sources import Laid, Source, copy_tables
+from pipeline.splits import question_key
 
 SHOWN = 5
 QUERIES = ("SELECT", "WITH", "VALUES")
@@ -32,9 +33,10 @@ def usable_pairs(source: Source, laid: Laid, dialect: str | None, folder: Path) 
     `folder` where it alone tells of a database. Raises UserError where no pair is left.
     """
     pairs, without_database = _about_databases(source, laid, folder)
+    pairs, superseded = _last_verdicts(pairs)
     pairs, no_query = _queries_alone([replace(pair, query=pair.query.rstrip("; \n\t")) for pair in pairs])
     pairs, untranslated, doubts = _in_sqlite(pairs, dialect, laid)
-    return pairs, [*without_database, *no_query, *untranslated], doubts
+    return pairs, [*without_database, *superseded, *no_query, *untranslated], doubts
 
 
 def by_reason(found: Iterable[tuple[Pair, str]], what: str) -> list[str]:
@@ -74,6 +76,18 @@ def _about_databases(source: Source, laid: Laid, folder: Path) -> tuple[list[Pai
     known = copy_tables(source, asked, folder) | set(names)
     left_out = [(pair, f"no database {pair.db_id}") for pair in pairs if pair.db_id not in known]
     return [pair for pair in pairs if pair.db_id in known], left_out
+
+
+def _last_verdicts(pairs: list[Pair]) -> tuple[list[Pair], LeftOut]:
+    """Of a user's verdicts on one question about one database the last alone: a fix outdates a "good" before it."""
+    last = {(pair.db_id, question_key(pair.question)): pair for pair in pairs if pair.verdict}
+    left_out = [
+        (pair, "a later verdict on its question stands")
+        for pair in pairs
+        if pair.verdict and last[pair.db_id, question_key(pair.question)] is not pair
+    ]
+    gone = {id(pair) for pair, _ in left_out}
+    return [pair for pair in pairs if id(pair) not in gone], left_out
 
 
 def _queries_alone(pairs: list[Pair]) -> tuple[list[Pair], LeftOut]:

@@ -43,7 +43,7 @@ def write_recipe(checkup: Checkup, base: str, database: Path, question: str, pat
         question=quote(one_line(question)),
         max_length=min(next((size for size in LENGTHS if size >= longest), LENGTHS[-1]), limit),
         longest=longest,
-        base=_yaml(base),
+        base=yaml_text(base),
         embedded=base == EMBEDDED,
         batch=batch,
         steps=steps,
@@ -53,6 +53,6 @@ def write_recipe(checkup: Checkup, base: str, database: Path, question: str, pat
     path.write_text(text, encoding="utf-8")
 
 
-def _yaml(text: str) -> str:
+def yaml_text(text: str) -> str:
     """A text as a value inside braces, quoted."""
     return "'" + text.replace("'", "''") + "'"

@@ -16,14 +16,19 @@ from pipeline.export import EXPORT
 from pipeline.export_adapter import export_adapter
 from pipeline.export_gguf import export_gguf
 from pipeline.export_onnx import export_onnx
-from pipeline.stage import BASE_MODEL, Stage, recorded_digests
+from pipeline.pgllm import export_pgllm
+from pipeline.stage import BASE_MODEL, Stage, digest_files, recorded_digests
 
 MERGED = "merged"
 KINDS: dict[str, Callable[[Config, Path], None]] = {
     "adapter": export_adapter,
     "gguf": export_gguf,
     "onnx": export_onnx,
+    "pgllm": export_pgllm,
 }
+# Settings of a kind of its own, and what it reads besides the merged model.
+SETTINGS = {"gguf": "gguf", "pgllm": "block"}
+RENDERED = ("pgllm",)
 VERSION = 1
 
 
@@ -41,18 +46,20 @@ def kind_stage(name: str) -> Stage:
         version=VERSION,
         folder=lambda config: config.run / "export" / name,
         settings=partial(_settings, name),
-        inputs=_inputs,
+        inputs=partial(_inputs, name),
         work=KINDS[name],
     )
 
 
 def _settings(name: str, config: Config) -> dict[str, Any]:
     """What the merged model does not already depend on, which is an input."""
-    own = getattr(config.export, name, None)
-    return {"name": config.name, "export": {name: list(own) if own else None}}
+    own = config.export.model_dump(mode="json", include={SETTINGS.get(name, "")})
+    return {"name": config.name, "export": own}
 
 
-def _inputs(config: Config) -> Mapping[str, str]:
+def _inputs(name: str, config: Config) -> Mapping[str, str]:
     merged = config.run / "export"
-    digests = {str(merged / name): digest for name, digest in recorded_digests(merged).items()}
+    digests = {str(merged / own): digest for own, digest in recorded_digests(merged).items()}
+    if name in RENDERED:
+        digests |= digest_files(*(config.run / "render" / f"{split}.jsonl" for split in ("train", "dev")))
     return digests | {BASE_MODEL: base_identity(config.model)}

@@ -4,9 +4,13 @@ from typing import Annotated
 
 import typer
 
-Recipe = Annotated[str, typer.Argument(help="a recipe's name, or a YAML file", metavar="RECIPE")]
+from pipeline.completing import recipe_names
+
+Recipe = Annotated[
+    str, typer.Argument(help="a recipe's name, or a YAML file", metavar="RECIPE", autocompletion=recipe_names)
+]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="settings, as train.learning_rate=1e-4", metavar="[KEY=VALUE]...")
+    list[str] | None, typer.Argument(help="settings, as train.learning_rate=1e-4", metavar="KEY=VALUE")
 ]
 Force = Annotated[bool, typer.Option("--force", help="run again though it is up to date")]
 Quick = Annotated[bool, typer.Option("--quick", help="the recipe's few-steps variant, as a run of its own")]

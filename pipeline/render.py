@@ -1,28 +1,27 @@
 """render: processed examples -> `runs/NAME/render/{train,select,dev}.jsonl` and `stats.json`.
 
 Reads the CSV files of `prepare`, the databases and the base model's tokenizer. Writes one prompt and
-completion a line, in batches as they are made, and `shots.jsonl` where prompts have worked examples. A prompt over `prompt.max_length` is shortened, and what was
-dropped is counted; a training example that stays too long is left out and listed, scored ones are kept.
+completion a line, in batches as they are made, and `shots.jsonl` where prompts have worked examples. A prompt
+over `prompt.max_length` is shortened, and what was dropped is counted; a training example that stays too long is
+left out and listed, scored ones are kept.
 """
 
 import hashlib
 import json
 import random
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from data.errors import UserError
 from data.examples import SYNTHETIC, UNVERIFIED_GOLD, USABLE_GOLD, Example, read_csv
 from pipeline.base import base_identity, fetch_base
 from pipeline.bundle import POOL, make_embedder, prompt_style
 from pipeline.config import Config
-from pipeline.console import progress, say, table
+from pipeline.console import progress, say
 from pipeline.model import encode_completions, encode_prompts, load_tokenizer, quiet_libraries
 from pipeline.prompter import Prompted, Prompter
+from pipeline.rendered import Figures, note_examples, show_stats
 from pipeline.stage import (
     BASE_MODEL,
     EMBEDDER,
@@ -33,7 +32,6 @@ from pipeline.stage import (
     recorded_digests,
     write_json,
 )
-from prompts.compose import DROPS
 from prompts.link import digest as linker_digest
 
 BATCH = 512
@@ -106,8 +104,8 @@ def render(config: Config, folder: Path) -> None:
             _write_lines(file, (_pool_line(item, prompter) for item in splits["train"]))
     stats["left_out_for_gold"] = [{"id": item.id, "gold": item.gold} for item in left_out]
     write_json(folder / "stats.json", stats)
-    _show(stats)
-    _note_examples(config, stats)
+    show_stats(stats)
+    note_examples(config, stats)
 
 
 def _split(config: Config) -> tuple[dict[str, list[Example]], list[Example], set[str]]:
@@ -202,53 +200,6 @@ def _lines(split: str, prompted: Iterable[Prompted], prompter: Prompter, tokeniz
         }
 
 
-class Figures:
-    """What the lines of one split come to. Only training leaves long ones out: scoring shows them whole."""
-
-    def __init__(self, split: str, max_length: int) -> None:
-        self._split, self._max_length = split, max_length
-        self._lengths: list[int] = []
-        self._long: list[dict[str, Any]] = []
-        self._dropped: Counter[str] = Counter()
-        self._shortened = self._kept = self._alone = 0
-
-    def take(self, line: dict[str, Any]) -> bool:
-        """Counts a line; whether it is kept."""
-        training = self._split == "train"
-        length = line["prompt_tokens"] + line["completion_tokens"]
-        long = (length if training else line["prompt_tokens"]) > self._max_length
-        self._lengths.append(length)
-        self._dropped.update(line["dropped"])
-        self._shortened += bool(line["dropped"])
-        self._alone += not line["shots"] and not line["dropped"].get("examples")
-        if long:
-            self._long.append({"id": line["id"], "db_id": line["db_id"], "tokens": length})
-        self._kept += not (long and training)
-        return not (long and training)
-
-    def summary(self) -> dict[str, Any]:
-        lengths = self._lengths
-        if self._split == "train" and not self._kept:
-            raise UserError(
-                f"prompt.max_length: {self._max_length} tokens leave no training example (the shortest has {min(lengths)})"
-            )
-        median, p95 = (int(part) for part in np.quantile(lengths or [0], [0.5, 0.95], method="inverted_cdf"))
-        return {
-            "questions": len(lengths),
-            "kept": self._kept,
-            "tokens": {
-                "mean": round(sum(lengths) / max(len(lengths), 1), 1),
-                "median": median,
-                "p95": p95,
-                "longest": max(lengths, default=0),
-            },
-            "shortened": self._shortened,
-            "dropped": {kind: self._dropped[kind] for kind in DROPS if self._dropped[kind]},
-            "without_examples": self._alone,  # though none was dropped
-            "over_max_length": self._long,
-        }
-
-
 def _write_lines(file: Any, lines: Iterable[dict[str, Any]]) -> None:
     for line in lines:
         file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -264,56 +215,6 @@ def _pool_line(example: Example, prompter: Prompter) -> dict[str, Any]:
         "context": prompter.shown(example),
         "completion": example.query,
     }
-
-
-def _show(stats: dict[str, Any]) -> None:
-    rows = []
-    for split, figures in stats["splits"].items():
-        tokens = figures["tokens"]
-        rows.append(
-            [
-                split,
-                figures["kept"],
-                tokens["mean"],
-                tokens["median"],
-                tokens["p95"],
-                tokens["longest"],
-                figures["shortened"],
-                len(figures["over_max_length"]),
-            ]
-        )
-    long = f"over {stats['max_length']}"
-    table("Rendered", ["split", "prompts", "mean tokens", "median", "95%", "longest", "shortened", long], rows)
-    for split, figures in stats["splits"].items():
-        if figures["dropped"]:
-            what = ", ".join(f"{count} {kind}" for kind, count in figures["dropped"].items())
-            say(f"  {split}: dropped from the {figures['shortened']} over {stats['max_length']} tokens: {what}")
-        if figures["over_max_length"]:
-            names = Counter(item["db_id"] for item in figures["over_max_length"])
-            what = "left out of training" if split == "train" else "kept for scoring"
-            say(
-                f"  {split}: {sum(names.values())} still over prompt.max_length, {what}: "
-                + ", ".join(f"{name} ({count})" for name, count in names.most_common(6))
-            )
-    if stats["left_out_for_gold"]:
-        reasons = Counter(item["gold"] for item in stats["left_out_for_gold"])
-        say(
-            f"  left out because their gold did not run: {sum(reasons.values())} ("
-            + ", ".join(f"{name} {count}" for name, count in reasons.most_common())
-            + ")"
-        )
-    say(f"  held out for choosing checkpoints: {', '.join(stats['held_out_databases']) or 'none'}")
-
-
-def _note_examples(config: Config, stats: dict[str, Any]) -> None:
-    """Where worked examples were asked for, and there are none to choose from."""
-    alone = {split: figures["without_examples"] for split, figures in stats["splits"].items()}
-    if config.prompt.shots and any(alone.values()):
-        counts = ", ".join(f"{split} {count}" for split, count in alone.items() if count)
-        say(
-            f"  note: prompts without a worked example: {counts}; there is none about another database"
-            + ("" if config.prompt.same_database else " (prompt.same_database=true takes those of the same)")
-        )
 
 
 def show_prompts(folder: Path, count: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from data.errors import UserError
+from data.errors import UsageError, UserError
 from data.spider import database_path
 from pipeline.config import Config
 from pipeline.console import say, table
@@ -15,6 +15,7 @@ from pipeline.download import download_stage
 from pipeline.evaluate import EVALUATE, show_scores
 from pipeline.export import EXPORT
 from pipeline.kinds import KINDS, MERGED, kind_stage, kind_stages
+from pipeline.pgllm import load_pgllm
 from pipeline.prepare import PREPARE
 from pipeline.render import RENDER
 from pipeline.stage import Stage, read_jsonl, run_stage, why_stale
@@ -37,9 +38,16 @@ def export(
     allow_drift: bool = False,
     force: bool = False,
     resume: bool = True,
+    database: str | None = None,
+    truncate: bool = False,
 ) -> None:
-    """Makes the merged model, if it is not up to date, and of it the other kinds; `force` is for the kinds named."""
+    """Makes the merged model, if it is not up to date, and of it the other kinds; `force` is for the kinds named.
+
+    With `database`, a URL, what pg_llm needs goes into its tables, too.
+    """
     wanted = kind_stages(kinds)
+    if (database or truncate) and not (database and "pgllm" in kinds):
+        raise UsageError("--db and --truncate: belong to --kind pgllm, which writes into the server at --db")
     for stage in dict.fromkeys([EXPORT, *wanted]):
         tolerant = replace(stage, work=partial(_tolerate, stage)) if allow_drift else stage
         if stage is EXPORT:
@@ -48,6 +56,8 @@ def export(
             run_stage(tolerant, config, force=force, resume=resume)
     for kind in dict.fromkeys(kinds):
         say(f"{'model' if kind == MERGED else kind}: {config.run / 'export' / kind}")
+    if database:
+        load_pgllm(config, database, truncate)
 
 
 def _tolerate(stage: Stage, config: Config, folder: Path) -> None:

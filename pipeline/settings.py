@@ -36,9 +36,9 @@ class DataSettings(Settings):
     """Where examples and databases come from."""
 
     source: str = Field(
-        "sample", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="sample, spider, or the name of an import"
+        "sample", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="`sample`, `spider`, or the name of an import"
     )
-    folder: Path = Path("data/raw")
+    folder: Path = Field(Path("data/raw"), description="where data sets are kept")
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="the archive must have this digest")
     limit: PositiveInt | None = Field(None, description="a random draw of this many questions of each split")
     synthetic: tuple[Path, ...] = Field((), description="files of `loraql synth`, as training data besides")
@@ -62,12 +62,12 @@ class SelectionSettings(Settings):
         description="training databases held out for choosing checkpoints: how many (a seeded draw), or which; "
         "0 where the data set has a select split of its own",
     )
-    on: Literal["select", "dev"] = "select"
+    on: Literal["select", "dev"] = Field("select", description="`select` is the training databases held out")
     race: float | None = Field(
         None,
         gt=0.5,
         lt=1,
-        description="drop checkpoints that are behind the best with this confidence, before they have answered all; "
+        description="drop checkpoints behind the best with this confidence (0.95), before they have answered all; "
         "not for figures to be published",
     )
 
@@ -75,20 +75,24 @@ class SelectionSettings(Settings):
 class PromptSettings(Settings):
     """What a prompt says and shows."""
 
-    preset: Preset = "corrected"
+    preset: Preset = Field("corrected", description="how a schema is described and a question asked")
     order: Order | None = Field(None, description="the preset's own if not given")
-    foreign_keys: ForeignKeys = "both"
-    context: ContextKind = Field("mixed", description="what training prompts show; all others do as linking says")
+    foreign_keys: ForeignKeys = Field(
+        "both", description="`both`: shown if both ends are; `child`: whenever its table is"
+    )
+    context: ContextKind = Field(
+        "mixed", description="what training prompts show; all others do as `prompt.linking` says"
+    )
     linking: bool = Field(False, description="show what the question seems to be about, not the whole schema")
     top_columns: PositiveInt | None = Field(None, description="linked columns at most, besides those that join")
     samples: NonNegativeInt = Field(0, le=SAMPLED, description="frequent values shown of each text column")
     matches: bool = Field(False, description="show the database's values that the question mentions")
     meanings: bool = Field(True, description="show what columns mean, where the data set says it")
     shuffle: bool = Field(False, description="tables and columns of training prompts in random order")
-    shots: NonNegativeInt = 0
-    choice: Choice = "keyword"
+    shots: NonNegativeInt = Field(0, description="worked examples in the prompt")
+    choice: Choice = Field("keyword", description="of worked examples; `keyword` is BM25")
     embedder: str | None = Field(
-        None, description="a sentence-transformers model; choice=vector has one of its own, skeleton does without"
+        None, description="a sentence-transformers model; `vector` has one of its own, `skeleton` does without"
     )
     same_database: bool = Field(False, description="may examples come from the database asked about?")
     max_length: PositiveInt = Field(
@@ -115,47 +119,67 @@ class PromptSettings(Settings):
 class ModelSettings(Settings):
     """The base model: the embedded one, a Hugging Face id, or a local folder."""
 
-    base: str = "smollm2-135m-instruct"
+    base: str = Field(
+        "smollm2-135m-instruct",
+        description="the embedded model, a Hugging Face id, or a local folder with safetensors",
+    )
     revision: str | None = Field(None, description="commit, branch or tag of a Hugging Face id")
 
 
 class LoraSettings(Settings):
-    rank: PositiveInt = 16
-    alpha: PositiveInt = 32
-    dropout: float = Field(0.05, ge=0, lt=1)
-    targets: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """The adapters."""
+
+    rank: PositiveInt = Field(16, description="of the two matrices of an adapter")
+    alpha: PositiveInt = Field(32, description="the update is scaled by alpha / rank")
+    dropout: float = Field(0.05, ge=0, lt=1, description="on what adapters read, in training")
+    targets: tuple[str, ...] | Literal["all-linear"] = Field(
+        "all-linear", description="names of linear modules of the decoder layers"
+    )
 
 
 Speed = Literal["fused", "adam8bit", "liger", "compile"]
 
 
 class TrainSettings(Settings):
-    quantization: Literal["nf4", "int8", "none"] = "nf4"
+    """Which weights learn, how, and on what hardware."""
+
+    quantization: Literal["nf4", "int8", "none"] = Field(
+        "nf4", description="of the base while training; nf4: 4 bits, with double quantization"
+    )
     compute: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: fp32 on a CPU, bf16 on a GPU that has it"
     )
     lora: LoraSettings = LoraSettings()
     freeze_layers: NonNegativeInt = Field(0, description="the first n decoder layers get no adapter")
-    learning_rate: PositiveFloat = 2e-4
-    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
+    learning_rate: PositiveFloat = Field(2e-4, description="the peak")
+    scheduler: Literal["cosine", "linear", "constant_with_warmup"] = Field(
+        "cosine", description="how the learning rate goes on after the warm-up"
+    )
     warmup: float = Field(0.05, ge=0, lt=1, description="share of the steps")
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: PositiveFloat = 1.0
-    epochs: PositiveFloat = 3.0
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    max_grad_norm: PositiveFloat = Field(1.0, description="gradients are clipped to this norm")
+    epochs: PositiveFloat = Field(3.0, description="how often each training example is seen")
     max_steps: PositiveInt | None = Field(None, description="stop here, whatever epochs says")
-    batch_size: PositiveInt = Field(8, description="examples")
-    accumulation: PositiveInt = 1
+    batch_size: PositiveInt = Field(8, description="examples of a batch")
+    accumulation: PositiveInt = Field(1, description="batches of a step")
     packing: PositiveInt = Field(
-        1, description="questions of one context that share a sequence; wants prompt.order=schema-first"
+        1, description="questions of one context that share a sequence; wants `prompt.order=schema-first`"
     )
     checkpoints: PositiveInt = Field(3, description="how many, evenly spaced, the last at the end")
     gradient_checkpointing: bool = Field(False, description="costs a third of the time where memory is short")
-    processes: PositiveInt = Field(1, description="that share the batch: a GPU each, or the cores")
-    sharding: Literal["none", "fsdp", "zero3"] = Field("none", description="spread the model over the processes, too")
-    speed: Literal["auto", "off"] | tuple[Speed, ...] = Field(
-        "auto", description="fused and adam8bit (AdamW), liger (kernels), compile; auto: what is known to help here"
+    processes: PositiveInt = Field(
+        1, description="that share the batch: a GPU each, or the cores; `loraql train --num-processes N`"
     )
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    sharding: Literal["none", "fsdp", "zero3"] = Field(
+        "none",
+        description="spread the model over the processes, too; `zero3` wants `pip install 'loraql[deepspeed]'`",
+    )
+    speed: Literal["auto", "off"] | tuple[Speed, ...] = Field(
+        "auto", description="what makes steps faster; auto: what is known to help here"
+    )
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
+        (), description="beside `metrics.jsonl`"
+    )
 
     @field_validator("speed", mode="before")
     @classmethod
@@ -210,7 +234,7 @@ class TrainSettings(Settings):
 class CacheSettings(Settings):
     """What is kept for later epochs and runs: what frozen layers make of the training examples, and answers."""
 
-    max_gb: float = Field(20.0, ge=0, description="0: frozen layers run each time")
+    max_gb: float = Field(20.0, ge=0, description="room for what frozen layers give; 0: they run each time")
     dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: as the model computes")
     answers: bool = Field(True, description="what a model wrote to a prompt is not asked for again")
 
@@ -218,18 +242,27 @@ class CacheSettings(Settings):
 class EvaluateSettings(Settings):
     """Greedy decoding and what it is scored on; the base is loaded in full precision, as exported."""
 
-    batch_size: PositiveInt = Field(32, description="questions at a time, at most")
-    max_new_tokens: PositiveInt = 128
+    batch_size: PositiveInt = Field(32, description="prompts that are written to at a time, at most")
+    max_new_tokens: PositiveInt = Field(128, description="of an answer")
 
 
 class GenerateSettings(Settings):
     """How answers are written for scoring."""
 
-    engine: Literal["transformers", "vllm"] = "transformers"
-    processes: PositiveInt = Field(1, description="that share the questions; with vllm, GPUs that share the model")
+    engine: Literal["transformers", "vllm"] = Field(
+        "transformers", description="`transformers`: loraql's own loop; `vllm`: a GPU and `pip install 'loraql[vllm]'`"
+    )
+    processes: PositiveInt = Field(
+        1,
+        description="that share the questions; with vllm, GPUs that share the model; `loraql evaluate --num-processes N`",
+    )
     constrain: bool = Field(False, description="names of the schema and words of SQL only")
-    vote: PositiveInt = Field(1, description="answers drawn to each question, of which the commonest result counts")
-    retry: NonNegativeInt = Field(0, description="how often a query that fails is asked for again, with its error")
+    vote: PositiveInt = Field(
+        1, description="answers drawn to each question, of which the commonest result counts; scored beside greedy"
+    )
+    retry: NonNegativeInt = Field(
+        0, description="how often a query that fails is asked for again, with its error; scored beside greedy"
+    )
     temperature: PositiveFloat = Field(TEMPERATURE, description="of the answers that vote")
 
     @model_validator(mode="after")
@@ -244,10 +277,10 @@ class GenerateSettings(Settings):
 class SandboxSettings(Settings):
     """What one query may use."""
 
-    seconds: PositiveFloat = 5.0
-    memory_mb: PositiveInt = 512
-    rows: PositiveInt = 100_000
-    workers: PositiveInt | None = Field(None, description="one for each core if not given")
+    seconds: PositiveFloat = Field(5.0, description="of a query, on the clock and of the processor")
+    memory_mb: PositiveInt = Field(512, description="of a query")
+    rows: PositiveInt = Field(100_000, description="of a result")
+    workers: PositiveInt | None = Field(None, description="processes that run SQL; one for each core if not given")
 
     @property
     def limits(self) -> Limits:
@@ -255,12 +288,22 @@ class SandboxSettings(Settings):
 
 
 class ExportSettings(Settings):
+    """The kinds of export, and the check that they answer as the adapter did."""
+
     questions: PositiveInt = Field(16, description="questions that a model answers before and after it was exported")
     max_drift: NonNegativeInt = Field(1, description="how many of the answers may differ")
     license: str | None = Field(None, description="of the model, for its card; the base's own if not given")
     data_license: str | None = Field(None, description="of the training data, for the card")
     gguf: tuple[Literal["f16", "q8_0", "q4_k_m"], ...] = Field(
         ("q8_0",), min_length=1, description="weights of the files of --kind gguf"
+    )
+    block: PositiveInt | None = Field(
+        None, description="tokens of a block of training text in --kind pgllm; the model's positions if not given"
+    )
+    benchmark: str | None = Field(
+        None,
+        pattern=r"^[\w.-]+/[\w.-]+(:[\w.-]+)?$",
+        description="a hub's benchmark, as OWNER/DATASET:TASK, whose leaderboard the export reports its EX to",
     )
 
     @field_validator("gguf", mode="before")

@@ -11,8 +11,10 @@ import hashlib
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -185,7 +187,7 @@ def _made_from(stage: Stage, config: Config) -> dict[str, Any]:
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     if old["version"] != new["version"]:
         return f"the stage itself changed (version {old['version']} -> {new['version']})"
-    before, after = dict(_flatten(old["settings"])), dict(_flatten(new["settings"]))
+    before, after = dict(flatten(old["settings"])), dict(flatten(new["settings"]))
     for key in [*after, *(key for key in before if key not in after)]:
         if before.get(key) != after.get(key):
             return f"{key}: {before.get(key)} -> {after.get(key)}"
@@ -197,10 +199,11 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     return None
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as `train.lora.rank` and its value."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
@@ -258,8 +261,20 @@ def _provenance(config: Config, seconds: float) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "python": platform.python_version(),
         "machine": platform.platform(),
+        "recipe": config.recipe,
+        "peak_memory_mb": _peak_memory_mb(),
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _peak_memory_mb() -> dict[str, int]:
+    """Of this process since its start, or of the largest that it started; of the GPU, what torch took of it."""
+    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    peak = {"ram": max(resource.getrusage(who).ru_maxrss for who in whose) // 1024}
+    torch = sys.modules.get("torch")
+    if torch and torch.cuda.is_initialized():
+        peak["gpu"] = torch.cuda.max_memory_allocated() // 2**20
+    return peak
 
 
 def _version(package: str) -> str | None:

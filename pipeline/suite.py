@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,19 +23,16 @@ from data.spider import FILES, database_path, find_root, read_split
 from eval.pool import Sandbox
 from eval.sandbox import Limits
 from eval.suite import Settings, distill
-from pipeline.console import progress, say, table
+from pipeline.console import progress
 from pipeline.stage import digest_bytes, read_json
+from pipeline.suite_figures import FIGURES, short, show_suites
 
 VERSION = 2
 RAW = Path("data/raw")
-FIGURES = "suite.json"  # in OUT and in each database's folder
 LOCK = ".suite.lock"
 LIMITS = Limits(seconds=2.0, rows=20_000)
 WORKERS = 2
-SHOWN_KINDS = 5
 LONGEST_NAME = 200  # bytes of a database's name
-SHOWN_NAME = 60
-COUNTS = ("neighbours", "killable", "killed_by_original", "killed")
 FUZZED = r"fuzz-\d{2,}"
 _OWN = re.compile(rf"{FUZZED}\.sqlite|suite\.json(\.partial)?|\.candidates-.*")
 
@@ -91,7 +87,7 @@ def suite(
             held = dict(sorted((kept | done).items()))
             missing = {name: reason for name, reason in left_out.items() if name not in held}
             _write(out / FIGURES, {**made_with, "databases": held, "left_out": missing})
-    _show(done, left_out, len(kept))
+    show_suites(done, left_out, len(kept))
     if not done:
         raise UserError(
             f"{root}: no suite was made for {split}; {next(iter(left_out.values()), 'it has no questions')}"
@@ -113,13 +109,9 @@ def _golds(root: Path, split: str, databases: Sequence[str]) -> dict[str, list[s
         golds.setdefault(question.db_id, []).append(question.query)
     unknown = [name for name in databases if name not in golds]
     if unknown:
-        known = ", ".join(map(_short, sorted(golds)))
-        raise UsageError(f"--databases {_short(unknown[0])}: {split} has no questions on it; it has {known}")
+        known = ", ".join(map(short, sorted(golds)))
+        raise UsageError(f"--databases {short(unknown[0])}: {split} has no questions on it; it has {known}")
     return {name: queries for name, queries in golds.items() if not databases or name in databases}
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= SHOWN_NAME else f"{name[: SHOWN_NAME - 3]}..."
 
 
 def _find(root: Path, split: str, golds: Mapping[str, list[str]]) -> tuple[dict[str, Path], dict[str, str]]:
@@ -129,7 +121,7 @@ def _find(root: Path, split: str, golds: Mapping[str, list[str]]) -> tuple[dict[
     for name, queries in golds.items():
         try:
             if len(name.encode(errors="replace")) > LONGEST_NAME:
-                raise UserError(f"{root}: the database name {_short(name)} is too long")
+                raise UserError(f"{root}: the database name {short(name)} is too long")
             path = database_path(root, split, name)
             if re.fullmatch(FUZZED, name):
                 raise UserError(f"{path}: its name is one that fuzzed databases bear; rename it")
@@ -252,63 +244,3 @@ def _write(path: Path, content: Any) -> None:
 
 def _is_whole(folder: Path, figures: Mapping[str, Any]) -> bool:
     return {file.name: digest_file(file) for file in folder.glob("*.sqlite")} == figures.get("sha256")
-
-
-def _show(done: Mapping[str, dict[str, Any]], left_out: Mapping[str, str], kept: int) -> None:
-    total = {count: sum(figures[count] for figures in done.values()) for count in ("golds", *COUNTS)}
-    total["sha256"] = [None] * sum(len(figures["sha256"]) for figures in done.values())
-    shown = [*done.items(), ("all", total)] if len(done) > 1 else [*done.items()]
-    rows = [
-        [
-            name,
-            figures["golds"],
-            figures["neighbours"],
-            _share(figures["killed_by_original"], figures["neighbours"]),
-            _share(figures["killed"], figures["neighbours"]),
-            _share(figures["killed"], figures["killable"]),
-            len(figures["sha256"]),
-        ]
-        for name, figures in shown
-    ]
-    # Short, so that the names stay whole on 80 columns.
-    columns = ["database", "golds", "wrong", "alone", "suite", "differ", "DBs"]
-    table("Wrong queries (one change away from a gold) that a suite catches", columns, rows)
-    say("  wrong: the wrong queries; alone: caught by the database alone; suite: by its suite")
-    say("  differ: by its suite, of those that differ from their gold on any database tried")
-    say("  DBs: databases in the suite, the original among them")
-    kinds: dict[str, Counter[str]] = {}
-    for figures in done.values():
-        for kind, counts in figures["kinds"].items():
-            kinds.setdefault(kind, Counter()).update(counts)
-    hardest = sorted(kinds, key=lambda kind: kinds[kind]["killed"] / kinds[kind]["neighbours"])[:SHOWN_KINDS]
-    if hardest:
-        table(
-            "Hardest to catch (many of these mean the same as their gold)",
-            ["change", "wrong", "alone", "suite"],
-            [
-                [
-                    kind,
-                    kinds[kind]["neighbours"],
-                    *(_share(kinds[kind][count], kinds[kind]["neighbours"]) for count in COUNTS[2:]),
-                ]
-                for kind in hardest
-            ],
-        )
-    for count, what in (
-        ("golds_that_fail", "that fail"),
-        ("golds_too_slow", "that are too slow or give too many rows"),
-    ):
-        number = sum(len(figures[count]) for figures in done.values())
-        if number:
-            say(f"  gold queries left out {what}: {number}; {FIGURES} lists them")
-    if kept:
-        say(f"  suites of other databases, made earlier, that stay: {kept}")
-    for name, reason in left_out.items():
-        say(f"  left out: {_short(name)}: {reason}")
-
-
-def _share(part: int, whole: int) -> str:
-    """100% means all."""
-    if not whole:
-        return ""
-    return "100%" if part == whole else f"{min(100 * part / whole, 99.9):.1f}%"

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.completing import run_names
 from pipeline.options import example
 
 tools = typer.Typer()
@@ -178,8 +179,11 @@ def score(
     epilog=example("loraql compare scores/first scores/second\n  loraql compare sample my-run --out scores/compared")
 )
 def compare(
-    first: Annotated[str, typer.Argument(help="a folder of scores, a run, or a predictions.jsonl", metavar="A")],
-    second: Annotated[str, typer.Argument(help="the same, measured against A", metavar="B")],
+    first: Annotated[
+        str,
+        typer.Argument(help="a folder of scores, a run, or a predictions.jsonl", metavar="A", autocompletion=run_names),
+    ],
+    second: Annotated[str, typer.Argument(help="the same, measured against A", metavar="B", autocompletion=run_names)],
     out: Annotated[Path | None, typer.Option(help="where compare.json and report.html go")] = None,
     runs: Annotated[Path, typer.Option(help="where runs are kept")] = Path("runs"),
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,10 +100,56 @@ def recipe(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return path
 
 
+@pytest.fixture(scope="session")
+def finished_line(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the recipe below has run to the end, once for all tests. Not to be changed: they copy from it."""
+    folder = tmp_path_factory.mktemp("line")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({"name": "tiny"} | tiny_settings(tiny_model)), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(["run", "tiny.yaml"]) == 0
+    return folder
+
+
+@pytest.fixture
+def prepared(recipe: Path, finished_line: Path) -> Path:
+    """The recipe, with its data prepared."""
+    return up_to(recipe, finished_line)
+
+
+@pytest.fixture
+def rendered(recipe: Path, finished_line: Path) -> Path:
+    """The recipe, run up to its prompts."""
+    return up_to(recipe, finished_line, "render")
+
+
+@pytest.fixture
+def trained(recipe: Path, finished_line: Path) -> Path:
+    """The recipe, run up to its checkpoints."""
+    return up_to(recipe, finished_line, "render", "train")
+
+
+@pytest.fixture
+def finished(recipe: Path, finished_line: Path) -> Path:
+    """The recipe, run to the end."""
+    return up_to(recipe, finished_line, "render", "train", "evaluate", "export")
+
+
+def up_to(recipe: Path, finished_line: Path, *stages: str) -> Path:
+    for name in ("data", *(f"runs/tiny/{stage}" for stage in stages)):
+        shutil.copytree(finished_line / name, recipe.parent / name)
+    if stages:
+        shutil.copyfile(finished_line / "runs/tiny/config.yaml", recipe.parent / "runs/tiny/config.yaml")
+    return recipe
+
+
 @pytest.fixture
 def tiny_recipes(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shipped recipes' names, with the tiny model and few steps behind them."""
-    folder = tmp_path / "recipes"
+    monkeypatch.setattr(config_module, "RECIPES", make_tiny_recipes(tmp_path / "recipes", tiny_model))
+
+
+def make_tiny_recipes(folder: Path, tiny_model: Path) -> Path:
     folder.mkdir()
     for path in config_module.RECIPES.iterdir():
         name = path.name.removesuffix(".yaml")
@@ -111,7 +158,7 @@ def tiny_recipes(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             values["data"] = {"source": "spider"}
             values["selection"] = {"databases": 1}
         (folder / path.name).write_text(yaml.safe_dump(values), encoding="utf-8")
-    monkeypatch.setattr(config_module, "RECIPES", folder)
+    return folder
 
 
 @pytest.fixture
@@ -154,3 +201,5 @@ def coffee_entry() -> dict[str, object]:
 
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:  # each has a core of its own
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

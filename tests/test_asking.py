@@ -26,7 +26,6 @@ from pipeline.generation import Generation
 from pipeline.model import load_tokenizer, wrap_correction, wrap_prompt
 
 Loraql = Callable[..., str]
-LINE = ("download", "prepare", "render", "train")
 
 
 def lines(path: str) -> list[dict[str, Any]]:
@@ -34,11 +33,9 @@ def lines(path: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def trained(loraql: Loraql, recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def trained(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("LORAQL_CACHE", str(tmp_path / "cache"))
-    for stage in LINE:
-        loraql(stage, recipe)
-    return recipe
+    return trained
 
 
 def test_a_known_answer_is_not_asked_for_again(loraql: Loraql, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,12 +77,13 @@ def test_answers_survive_a_line_that_was_cut_and_depend_on_the_model(
     assert Answers(base="a", adapter="y").get("one") is None
 
 
-def test_two_processes_write_what_one_does(loraql: Loraql, trained: Path) -> None:
-    def texts(*more: str) -> list[str]:
-        loraql("evaluate", trained, "--force", *more)
+def test_two_processes_write_what_one_does(loraql: Loraql, finished: Path) -> None:
+    def texts() -> list[str]:
         return [item["text"] for item in lines("runs/tiny/evaluate/checkpoint-4/predictions.jsonl")]
 
-    assert texts("--num-processes", "2") == texts()
+    alone = texts()
+    loraql("evaluate", finished, "--force", "--num-processes", "2")
+    assert texts() == alone
 
 
 def test_two_processes_agree_on_votes_tries_a_race_and_what_is_known(loraql: Loraql, trained: Path) -> None:

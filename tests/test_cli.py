@@ -12,17 +12,25 @@ import pytest
 from conftest import small_spider
 
 from data import embedded
+from pipeline.panels import PANELS
 
 Loraql = Callable[..., str]
 COMMANDS = [
     "download", "prepare", "render", "train", "evaluate", "export", "ask", "run", "plan", "status", "import", "synth", "score", "compare",
-    "suite",
+    "chat", "serve", "suite", "push", "runs", "clean", "init", "doctor",
 ]  # fmt: skip
 
 
 def test_the_commands_are_these(loraql: Loraql) -> None:
     shown = loraql("--help")
     assert [name for name in COMMANDS if f"\n  {name} " in shown] == COMMANDS
+
+
+def test_help_puts_every_command_into_a_panel_whole(loraql: Loraql) -> None:
+    shown = loraql("--help")
+    assert "More:" not in shown
+    assert [title for title in PANELS if f"\n\n{title}:\n" in shown] == list(PANELS)
+    assert "..." not in shown.split("The line:")[1]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -125,9 +133,7 @@ def test_a_corrupt_zip(loraql: Loraql, recipe: Path) -> None:
         (lambda text: text + ",,,,,,,\n", "row 373 has no question"),
     ],
 )
-def test_a_bad_row_is_named(loraql: Loraql, recipe: Path, damage: Callable[[str], str], message: str) -> None:
-    loraql("download", recipe)
-    loraql("prepare", recipe)
+def test_a_bad_row_is_named(loraql: Loraql, prepared: Path, damage: Callable[[str], str], message: str) -> None:
     path = Path("data/raw/sample/processed/train.csv")
     text = damage(path.read_text(encoding="utf-8"))
     path.write_text(text, encoding="utf-8")
@@ -135,7 +141,7 @@ def test_a_bad_row_is_named(loraql: Loraql, recipe: Path, damage: Callable[[str]
     content = json.loads(manifest.read_text(encoding="utf-8"))
     content["outputs"]["train.csv"]["bytes"] = len(text.encode())
     manifest.write_text(json.dumps(content), encoding="utf-8")
-    error = loraql("render", recipe, code=1)
+    error = loraql("render", prepared, code=1)
     assert message in error
     assert "data/raw/sample/processed/train.csv" in error
     assert not Path("runs/tiny/render").exists()
@@ -188,4 +194,5 @@ def test_python_m_pipeline_is_the_same() -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "pipeline", "--help"], capture_output=True, text=True, check=True
     ).stdout
+    assert shown.startswith("Usage: loraql [OPTIONS] COMMAND")
     assert "loraql run sample" in shown

@@ -79,13 +79,13 @@ def test_the_line_runs_to_the_end_and_then_has_nothing_to_do(loraql: Loraql, rec
     ]
 
 
-def test_the_same_seed_gives_the_same_files(loraql: Loraql, recipe: Path) -> None:
+def test_the_same_seed_gives_the_same_files(loraql: Loraql, recipe: Path, finished_line: Path) -> None:
     written = []
-    for name in ("one", "two"):
-        loraql("run", recipe, f"name={name}")
+    loraql("run", recipe, "name=second")
+    for run in (finished_line / "runs/tiny", Path("runs/second")):
         written.append(
             {
-                file: Path("runs", name, file).read_bytes()
+                file: (run / file).read_bytes()
                 for file in (
                     "render/train.jsonl",
                     "train/checkpoint-4/adapter_model.safetensors",
@@ -98,9 +98,9 @@ def test_the_same_seed_gives_the_same_files(loraql: Loraql, recipe: Path) -> Non
 
 
 def test_a_broken_evaluation_goes_on_where_it_was(
-    loraql: Loraql, recipe: Path, monkeypatch: pytest.MonkeyPatch
+    loraql: Loraql, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loraql("run", recipe, "evaluate.batch_size=4")
+    loraql("evaluate", trained, "evaluate.batch_size=4")
     before = lines("runs/tiny/evaluate/base/predictions.jsonl")
     from pipeline.engine import Local
 
@@ -113,24 +113,23 @@ def test_a_broken_evaluation_goes_on_where_it_was(
         write(engine, requests, decoding, on_done)
 
     monkeypatch.setattr(Local, "write", stop_after_two)
-    assert "interrupted" in loraql("evaluate", recipe, "evaluate.batch_size=4", "--force", code=130)
+    assert "interrupted" in loraql("evaluate", trained, "evaluate.batch_size=4", "--force", code=130)
     assert Path("runs/tiny/evaluate/report.html").is_file(), "the old result stands until the new one is whole"
     monkeypatch.setattr(Local, "write", write)
     with Path("runs/tiny/evaluate.partial/base/predictions.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"id": "cut in the mid')
     (Path("runs/tiny/evaluate/manifest.json")).unlink()
-    loraql("evaluate", recipe, "evaluate.batch_size=4")
+    loraql("evaluate", trained, "evaluate.batch_size=4")
     assert [item["text"] for item in lines("runs/tiny/evaluate/base/predictions.jsonl")] == [
         item["text"] for item in before
     ]
 
 
-def test_a_test_suite_is_scored_where_there_is_one(loraql: Loraql, recipe: Path) -> None:
-    loraql("run", recipe)
+def test_a_test_suite_is_scored_where_there_is_one(loraql: Loraql, finished: Path) -> None:
     assert "TS" not in loraql("compare", "tiny", "tiny")
     loraql("suite", "sample", "--databases", "museum", "--most", "3")
-    assert "data/raw/sample/suite/suite.json" in loraql("status", recipe)
-    loraql("evaluate", recipe)
+    assert "data/raw/sample/suite/suite.json" in loraql("status", finished)
+    loraql("evaluate", finished)
     records = [item for item in lines("runs/tiny/evaluate/base/predictions.jsonl") if item["split"] == "dev"]
     assert {item["db_id"]: "ts" in item for item in records} == {"museum": True, "car_rental": False}
     scores = json.loads(Path("runs/tiny/evaluate/base/scores.json").read_text(encoding="utf-8"))["splits"]["dev"]
@@ -139,7 +138,8 @@ def test_a_test_suite_is_scored_where_there_is_one(loraql: Loraql, recipe: Path)
 
 
 def test_shots_reach_the_exported_model(loraql: Loraql, recipe: Path) -> None:
-    loraql("run", recipe, "prompt.shots=2", "train.max_steps=2", "prompt.max_length=4000")
+    settings = ("prompt.shots=2", "train.max_steps=2", "prompt.max_length=4000", "evaluate.max_new_tokens=2")
+    loraql("run", recipe, *settings)
     assert len(lines("runs/tiny/export/merged/shots.jsonl")) > 100
     database = "data/raw/sample/database/shop/shop.sqlite"
     answer = json.loads(loraql("ask", "tiny", "--db", database, "--json", "How many customers are there?"))

@@ -22,13 +22,6 @@ Loraql = Callable[..., str]
 SEQUENCES = [make_sequence([Encoded(list(range(10, 10 + length)), 30, "")]) for length in (150, 200)]
 
 
-@pytest.fixture
-def rendered(loraql: Loraql, recipe: Path) -> Path:
-    for stage in ("download", "prepare", "render"):
-        loraql(stage, recipe)
-    return recipe
-
-
 def figure(shown: str, row: str) -> float:
     found = re.search(rf"^ +{re.escape(row)} +([\d.,]+)", shown, re.MULTILINE)
     assert found, row

@@ -19,13 +19,6 @@ Loraql = Callable[..., str]
 RAW = Path("data/raw/sample")
 
 
-@pytest.fixture
-def prepared(recipe: Path, loraql: Loraql) -> Path:
-    loraql("download", recipe)
-    loraql("prepare", recipe)
-    return recipe
-
-
 def lines(split: str, run: str = "tiny") -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(f"runs/{run}/render/{split}.jsonl").read_text("utf-8").splitlines()]
 

@@ -122,11 +122,9 @@ def test_a_killed_run_ends_like_an_unbroken_one(loraql: Callable[..., str], reci
     assert Path("runs/tiny/train/checkpoint-30/adapter_model.safetensors").read_bytes() == adapter
 
 
-def test_a_diverging_loss_stops_with_a_plain_line(loraql: Callable[..., str], recipe: Path) -> None:
-    for stage in ("download", "prepare", "render"):
-        loraql(stage, recipe)
+def test_a_diverging_loss_stops_with_a_plain_line(loraql: Callable[..., str], rendered: Path) -> None:
     error = loraql(
-        "train", recipe, "train.learning_rate=1e30", "train.max_grad_norm=1e30", "train.max_steps=20", code=1
+        "train", rendered, "train.learning_rate=1e30", "train.max_grad_norm=1e30", "train.max_steps=20", code=1
     )
     assert "it diverged. Lower train.learning_rate (now 1e+30)" in error
     assert not Path("runs/tiny/train").exists()
@@ -141,22 +139,18 @@ def test_a_diverging_loss_stops_with_a_plain_line(loraql: Callable[..., str], re
     ],
 )
 def test_settings_that_the_model_does_not_allow(
-    loraql: Callable[..., str], recipe: Path, setting: str, message: str
+    loraql: Callable[..., str], rendered: Path, setting: str, message: str
 ) -> None:
-    for stage in ("download", "prepare", "render"):
-        loraql(stage, recipe)
-    assert message in loraql("train", recipe, setting, code=1)
+    assert message in loraql("train", rendered, setting, code=1)
 
 
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_frozen_layers_have_no_adapter_and_adapters_are_in_full_precision(
-    loraql: Callable[..., str], recipe: Path, quantization: str
+    loraql: Callable[..., str], rendered: Path, quantization: str
 ) -> None:
     from safetensors import safe_open
 
-    for stage in ("download", "prepare", "render"):
-        loraql(stage, recipe)
-    shown = loraql("train", recipe, "train.freeze_layers=3", f"train.quantization={quantization}")
+    shown = loraql("train", rendered, "train.freeze_layers=3", f"train.quantization={quantization}")
     assert "1 of 4" in shown
     assert f"({quantization})" in shown
     with safe_open("runs/tiny/train/checkpoint-4/adapter_model.safetensors", "pt") as tensors:

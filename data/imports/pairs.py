@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from data.errors import UserError
 from data.imports.dialogues import turns, unfence
@@ -27,9 +28,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     "split": ("split", "set", "partition"),
     "evidence": ("evidence", "hint", "externalknowledge"),
     "synthetic": ("synthetic",),
+    "verdict": ("verdict",),
 }  # fmt: skip
 CHATS = ("messages", "conversations")
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
+Verdict = Literal["good", "fixed"]  # of a user, on a model's answer: pipeline/corrections.py
 SHOWN_COLUMNS, SHOWN_LENGTH = 30, 40
 
 
@@ -38,7 +41,8 @@ class Pair:
     """One question with its SQL, as read; `place` says where, as "pairs.csv, row 3", for messages.
 
     `db_id` and `split` (train, select, dev or test) are None where the source does not say. A pair of a later
-    `turn` of a chat may not stand without the turns before it.
+    `turn` of a chat may not stand without the turns before it. A pair with a `verdict` says what a user made of a
+    model's answer; anything else in such a column is the source's own affair.
     """
 
     question: str
@@ -48,6 +52,7 @@ class Pair:
     place: str
     synthetic: bool = False
     turn: int = 1
+    verdict: Verdict | None = None
 
 
 def read_pairs(source: Path | str, columns: Mapping[str, str] | None = None) -> list[Pair]:
@@ -153,6 +158,8 @@ def _row_pairs(
     synthetic = "" if marked is None else str(marked).strip().lower()  # text, or a truth value, or 0 and 1
     if synthetic not in TRUTHS:
         raise row.error(f"has {_shown(synthetic)} for synthetic; give true or false")
+    said = row.cells.get(found["verdict"]) if "verdict" in found else None
+    verdict = next((known for known in get_args(Verdict) if known == said), None)
     for turn, (asked, answered) in enumerate(texts, start=1):
         question = _clean(row, asked, "question")
         query = unfence(_clean(row, answered, "query")).strip()
@@ -167,6 +174,7 @@ def _row_pairs(
             f"{part.name}, row {row.number}" + (f", turn {turn}" if len(texts) > 1 else ""),
             TRUTHS[synthetic],
             turn,
+            verdict,
         )
 
 

@@ -1,0 +1,1 @@
+"""The HTTP side of `loraql serve`: routes, limits, and who may ask."""
