@@ -18,6 +18,7 @@ from data.errors import UserError
 from pipeline.card import base_license
 from pipeline.cli import main
 from pipeline.config import Config, load_config
+from pipeline.drift import answers, drawn_prompts
 from pipeline.gguf_file import write_gguf
 from pipeline.gguf_tokenizer import split_name
 from pipeline.model import load_model, load_tokenizer
@@ -268,6 +269,26 @@ def test_a_gguf_file_that_answers_differently_is_refused(
     shown = loraql("export", "tiny.yaml", "--kind", "gguf", "--force", code=1)
     assert "answers differ between tiny-F16.gguf, read by transformers, and the merged model" in shown
     assert "accept it with --allow-drift" in shown
+
+
+def test_what_eight_bits_change_in_llama_cpp_is_told_and_refuses_nothing(
+    run: Path, loraql: Loraql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline import export_gguf
+
+    monkeypatch.setattr(export_gguf, "LLAMA_CPP", "json")  # as if it were installed
+    monkeypatch.setattr(export_gguf, "read_with_llama_cpp", lambda *given: ["SELECT 'another'"] * len(given[-1]))
+    monkeypatch.setattr(export_gguf, "read_with_transformers", lambda *_: read_as_merged())
+
+    def read_as_merged() -> list[str]:
+        config = load_config("tiny.yaml", [])
+        merged = load_model(run / "merged")
+        return answers(config, merged, load_tokenizer(run / "merged"), drawn_prompts(config), "merged")
+
+    shown = loraql("export", "tiny.yaml", "--kind", "gguf", "export.gguf=q8_0")
+    assert "4 of 4 answers differ between tiny-Q8_0.gguf, read by llama.cpp" in shown
+    assert "Q8_0 read by llama.cpp: 0 of 4" in (run / "gguf" / "README.md").read_text(encoding="utf-8")
+    assert "read by llama.cpp" in loraql("export", "tiny.yaml", "--kind", "gguf", "export.gguf=f16", code=1)
 
 
 TEMPLATES = {
