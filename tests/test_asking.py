@@ -6,17 +6,18 @@ import shutil
 import sys
 import types
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pipeline
 from data.errors import UserError
 from eval.pool import Sandbox
 from eval.race import still_in
 from eval.sandbox import Outcome
 from eval.vote import commonest
-from pipeline import evaluate
 from pipeline.answers import Answers
 from pipeline.asking import Asking
 from pipeline.choosing import Decoding, Request
@@ -24,6 +25,8 @@ from pipeline.config import load_config
 from pipeline.engine import Local
 from pipeline.generation import Generation
 from pipeline.model import load_tokenizer, wrap_correction, wrap_prompt
+
+EVALUATE = import_module("pipeline.evaluate")  # `pipeline.evaluate` is the function
 
 Loraql = Callable[..., str]
 
@@ -77,6 +80,7 @@ def test_answers_survive_a_line_that_was_cut_and_depend_on_the_model(
     assert Answers(base="a", adapter="y").get("one") is None
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_does(loraql: Loraql, finished: Path) -> None:
     def texts() -> list[str]:
         return [item["text"] for item in lines("runs/tiny/evaluate/checkpoint-4/predictions.jsonl")]
@@ -117,7 +121,7 @@ def test_what_a_process_did_not_expect_is_told(
         "    import pipeline.engine\n    pipeline.engine.Local.use = lambda *_: 1 / 0\n",
         encoding="utf-8",
     )
-    root = Path(evaluate.__file__).resolve().parent.parent
+    root = Path(pipeline.__file__).resolve().parent.parent
     monkeypatch.setenv("PYTHONPATH", f"{double}{os.pathsep}{root}")
     shown = loraql("evaluate", trained, "--num-processes", "2", code=1)
     assert shown.splitlines() == ["loraql: process 1: ZeroDivisionError: division by zero"]
@@ -255,7 +259,7 @@ def test_a_race_drops_what_is_behind_by_more_than_luck() -> None:
 
 
 def test_a_race_says_what_it_spared(loraql: Loraql, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.evaluate.still_in", lambda right, *_: sorted(right)[-1:])
+    monkeypatch.setattr(EVALUATE, "still_in", lambda right, *_: sorted(right)[-1:])
     shown = loraql("evaluate", trained, "selection.race=0.9")
     assert "the race spared" in shown
     assert "checkpoint-2 (dropped after" in shown
@@ -271,7 +275,7 @@ def test_a_race_that_was_broken_off_goes_on(loraql: Loraql, trained: Path, monke
     loraql("evaluate", trained, "selection.race=0.9")
     whole = json.loads(Path("runs/tiny/evaluate/selection.json").read_text(encoding="utf-8"))
     with monkeypatch.context() as broken:
-        broken.setattr(evaluate, "_selection", interrupt)
+        broken.setattr(EVALUATE, "_selection", interrupt)
         loraql("evaluate", trained, "selection.race=0.9", "--force", code=130)
     first = Path("runs/tiny/evaluate.partial/checkpoint-2/predictions.jsonl")
     answers = first.read_text(encoding="utf-8").splitlines(keepends=True)

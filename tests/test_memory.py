@@ -119,6 +119,7 @@ def test_a_trial_pass_that_does_not_fit_says_so_before_training(
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_one_of_two_processes_makes_both_start_again(
     loraql: Callable[..., str], rendered: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

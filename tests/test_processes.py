@@ -24,7 +24,7 @@ def rendered(loraql: Callable[..., str], recipe: Path, monkeypatch: pytest.Monke
     return recipe
 
 
-@pytest.mark.parametrize("packing", [2, 8])
+@pytest.mark.parametrize("packing", [pytest.param(2, marks=pytest.mark.slow), 8])
 def test_two_processes_have_the_losses_of_one(loraql: Callable[..., str], rendered: Path, packing: int) -> None:
     from safetensors.numpy import load_file
 

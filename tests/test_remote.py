@@ -57,10 +57,13 @@ def test_the_transaction_itself_only_reads(postgres: tuple[Any, str]) -> None:
     from data.imports.servers import connected
 
     admin, url = postgres
-    with closing(admin.cursor()) as cursor:
-        cursor.execute("CREATE TABLE IF NOT EXISTS free (a integer); GRANT ALL ON free TO reader")
-    with connected(address_of(url), 2) as server, pytest.raises(server.failures, match="read-only transaction"):
-        server.select("EXPLAIN ANALYZE INSERT INTO free VALUES (1)")
+    admin.execute("CREATE TABLE free (a integer)")
+    admin.execute("GRANT ALL ON free TO reader")
+    try:
+        with connected(address_of(url), 2) as server, pytest.raises(server.failures, match="read-only transaction"):
+            server.select("EXPLAIN ANALYZE INSERT INTO free VALUES (1)")
+    finally:
+        admin.execute("DROP TABLE free")
 
 
 def test_a_question_about_mysql_runs_there_in_its_own_words(mysql: tuple[Any, str], sandbox: Sandbox) -> None:
