@@ -112,7 +112,7 @@ def _hold(folder: Path, held: ExitStack) -> bool:
     """Takes the locks that stages of this run would take; False if one is at work there."""
     kinds = sorted((folder / "export").glob("*.partial.lock"))  # of an export's other forms
     for path in [*(folder / f"{stage}.partial.lock" for stage in STAGES), *kinds]:
-        if not any((folder / name).exists() for name in _stage_names(path)):
+        if not any(path.with_name(name).exists() for name in _stage_names(path)):
             continue
         lock = held.enter_context(os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "w"))
         try:

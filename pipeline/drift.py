@@ -40,13 +40,17 @@ def answers(config: Config, model: Any, tokenizer: Any, prompts: Sequence[str], 
     return [answer.text for answer in written]
 
 
-def check_drift(config: Config, before: Sequence[str], after: Sequence[str], what: str, *, refuse: bool = True) -> int:
-    """How many answers differ; says so. With `refuse`, raises UserError if they are more than `export.max_drift`."""
+def check_drift(config: Config, before: Sequence[str], after: Sequence[str], what: str, *, rounded: float = 0.0) -> int:
+    """How many answers differ; says so. Raises UserError if they are more than `export.max_drift`.
+
+    `rounded` is the share of the answers that rounding of the weights may change, where that is more.
+    """
     drift = sum(old != new for old, new in zip(before, after, strict=True))
     say(f"  check: {drift} of {len(before)} answers differ {what}")
-    if refuse and drift > config.export.max_drift:
+    allowed = max(config.export.max_drift, int(rounded * len(before)))
+    if drift > allowed:
         raise UserError(
-            f"export: {drift} of {len(before)} answers differ {what}, more than export.max_drift="
-            f"{config.export.max_drift}; look at the model, or accept it with --allow-drift"
+            f"export: {drift} of {len(before)} answers differ {what}, more than the {allowed} allowed "
+            "(export.max_drift); look at the model, or accept it with --allow-drift"
         )
     return drift

@@ -5,7 +5,6 @@ says what is needed; LOG.md tells what was tried. Writes nothing.
 """
 
 from importlib.metadata import version
-from pathlib import Path
 
 from data.errors import UserError
 from pipeline.config import Config
@@ -14,7 +13,7 @@ NEWEST = "optimum-onnx 0.1.0"
 WANTS = "transformers<4.58"
 
 
-def export_onnx(config: Config, folder: Path) -> None:
+def require_onnx(config: Config) -> None:
     """Raises UserError, saying what an export would need."""
     raise UserError(
         f"export --kind onnx: {NEWEST}, which would export it, wants {WANTS}, and loraql runs on transformers "
