@@ -1,7 +1,7 @@
 """export --kind onnx: the merged model for ONNX Runtime, where optimum allows it.
 
 optimum-onnx is what exports such models, and it wants an older transformers than loraql trains with. So this only
-says what is needed; LOG.md tells what was tried. Writes nothing.
+says what is needed; docs/export.md tells what was tried. Writes nothing.
 """
 
 from importlib.metadata import version

@@ -15,7 +15,7 @@ import yaml
 from conftest import tiny_settings
 
 from data.errors import UserError
-from pipeline.card import base_license
+from pipeline.card import base_license, write_card
 from pipeline.cli import main
 from pipeline.config import Config, load_config
 from pipeline.gguf_file import write_gguf
@@ -348,6 +348,19 @@ def test_a_card_says_what_it_was_trained_on_and_under_which_licence(run: Path) -
     assert "0 of 4 answers differed" in card
     front = yaml.safe_load((run / "gguf" / "README.md").read_text(encoding="utf-8").split("---\n")[1])
     assert (front["library_name"], front["base_model_relation"]) == ("gguf", "quantized")
+
+
+def test_a_card_tells_of_synthetic_questions_and_constrained_answers(run: Path) -> None:
+    path = run.parent / "render" / "train.jsonl"
+    first, *others = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text(
+        "".join([json.dumps(json.loads(first) | {"origin": "synthetic"}) + "\n", *others]), encoding="utf-8"
+    )
+    for constrain in (False, True):
+        write_card(load_config("tiny.yaml", [f"generate.constrain={constrain}"]), run / "merged", "merged", "Checked.")
+        card = (run / "merged" / "README.md").read_text(encoding="utf-8")
+        assert f"| train | {len(others) + 1}, 1 of them synthetic |" in card
+        assert ("constrained by loraql" in card) == ("greedy, constrained" in card) == constrain
 
 
 def test_the_licence_of_a_base_is_read_from_its_own_card(trained: Callable[[dict[str, Any]], Path], run: Path) -> None:
