@@ -13,11 +13,11 @@ import yaml
 from pydantic import Field, PrivateAttr, ValidationError
 
 from data.errors import UsageError
+from pipeline.export_settings import ExportSettings
 from pipeline.settings import (
     CacheSettings,
     DataSettings,
     EvaluateSettings,
-    ExportSettings,
     GenerateSettings,
     ModelSettings,
     PromptSettings,

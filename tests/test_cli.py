@@ -157,7 +157,7 @@ def test_ask_wants_a_run_and_a_database(loraql: Loraql, recipe: Path) -> None:
     assert "notes.sqlite: not an SQLite database" in loraql(
         "ask", "bundle", "--db", "notes.sqlite", "How many?", code=1
     )
-    assert "absent.sqlite: no such database file" in loraql(
+    assert "absent.sqlite: no such file or folder" in loraql(
         "ask", "bundle", "--db", "absent.sqlite", "How many?", code=1
     )
     embedded.build_database("CREATE TABLE t (a INT);", Path("t.sqlite"))
