@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 import yaml
 from conftest import tiny_settings
+from gguf import GGUFWriter
 
 from data.errors import UserError
 from pipeline.card import base_license, write_card
 from pipeline.cli import main
 from pipeline.config import Config, load_config
 from pipeline.gguf_file import write_gguf
-from pipeline.gguf_tokenizer import split_name
+from pipeline.gguf_tokenizer import PATTERNS, add_tokenizer, split_name
 from pipeline.model import load_model, load_tokenizer
 from pipeline.modelfile import read_dialogue
 from pipeline.run import LINE
@@ -219,6 +220,12 @@ def test_gguf_of_other_models_is_refused_in_one_line(
     assert not Path("out.gguf").exists()
 
 
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    with pytest.raises(UserError, match=f"its tokenizer has {len(tokenizer)} tokens, but there are 5 embeddings"):
+        add_tokenizer(GGUFWriter(tmp_path / "x", "llama"), tiny_model, 5)
+
+
 def test_the_way_to_split_text_is_known_by_name_or_refused() -> None:
     model = {"type": "BPE", "vocab": {}, "merges": []}
     whole = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
@@ -230,7 +237,13 @@ def test_the_way_to_split_text_is_known_by_name_or_refused() -> None:
 
     assert name(whole) == "gpt-2"
     assert name({"type": "Sequence", "pretokenizers": [digits, whole]}) == "smollm"
+    (llama3,) = [pattern for pattern, called in PATTERNS.items() if called == "llama-bpe"]
+    split = {"type": "Split", "pattern": {"Regex": llama3}, "behavior": "Isolated", "invert": False}
+    splits = {"type": "Sequence", "pretokenizers": [split, whole | {"use_regex": False}]}
+    assert name(splits, model=model | {"ignore_merges": True}) == "llama-bpe"
     for splitter, more in (
+        (splits, {}),
+        (whole, {"model": model | {"ignore_merges": True}}),
         ({"type": "Metaspace"}, {}),
         (whole | {"add_prefix_space": True}, {}),
         (whole, {"normalizer": {"type": "Lowercase"}}),
@@ -244,8 +257,6 @@ def test_the_way_to_split_text_is_known_by_name_or_refused() -> None:
 
 def test_qwen2_is_known_by_its_pattern() -> None:
     from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
-
-    from pipeline.gguf_tokenizer import PATTERNS
 
     assert PATTERNS[PRETOKENIZE_REGEX] == "qwen2"
 
