@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from data.examples import SYNTHETIC
 from data.schema import Column, ForeignKey, Schema, Table
 from pipeline.base import EMBEDDED, find_base
 from pipeline.bundle import prompt_style
@@ -121,12 +122,13 @@ def base_license(config: Config) -> str:
 
 
 def _counted(config: Config, split: str) -> dict[str, Any]:
-    """How many questions of how many databases, and which databases where they are few."""
+    """How many questions (and of them synthetic) of how many databases, and which databases where they are few."""
     lines = read_jsonl(config.run / "render" / f"{split}.jsonl")
     databases = sorted({line["db_id"] for line in lines})
     return {
         "name": split,
         "questions": len(lines),
+        "synthetic": sum(line.get("origin") == SYNTHETIC for line in lines),
         "databases": len(databases),
         "names": databases if len(databases) <= NAMED_DATABASES else [],
     }

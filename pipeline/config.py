@@ -4,6 +4,7 @@ Reads shipped recipes by name or a YAML file by path; every stage gets its own s
 `Config`. Unknown keys are refused, and an error names the key, what was given and what is allowed.
 """
 
+import shlex
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import yaml
 from pydantic import Field, PrivateAttr, ValidationError
 
 from data.errors import UsageError
+from pipeline.export_settings import ExportSettings
 from pipeline.settings import (
     CacheSettings,
     DataSettings,
     EvaluateSettings,
-    ExportSettings,
     GenerateSettings,
     ModelSettings,
     PromptSettings,
@@ -46,12 +47,19 @@ class Config(Settings):
     generate: GenerateSettings = GenerateSettings()
     sandbox: SandboxSettings = SandboxSettings()
     export: ExportSettings = ExportSettings()
-    _recipe: str | None = PrivateAttr(None)  # no setting: a run is the same whatever its recipe is called
+    # No settings: a run is the same whatever its recipe is called.
+    _recipe: str | None = PrivateAttr(None)
+    _arguments: str | None = PrivateAttr(None)
 
     @property
     def recipe(self) -> str | None:
         """The recipe's name or file that this was read from."""
         return self._recipe
+
+    @property
+    def arguments(self) -> str | None:
+        """The words that give a command this configuration again: recipe, overrides, options."""
+        return self._arguments
 
     @property
     def run(self) -> Path:
@@ -80,7 +88,8 @@ def load_config(recipe: str, overrides: list[str], quick: bool = False, seed: in
     for override in overrides:
         _apply(values, override)
     config = _validate(values, origin)
-    config._recipe = recipe
+    options = [*(["--quick"] if quick else []), *(["--seed", str(seed)] if seed is not None else [])]
+    config._recipe, config._arguments = recipe, shlex.join([recipe, *overrides, *options])
     return config
 
 

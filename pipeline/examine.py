@@ -44,7 +44,7 @@ EXTRAS = {
     "postgres": ("psycopg", "PostgreSQL databases"),
     "mysql": ("pymysql", "MySQL databases"),
     "vector": ("sentence-transformers", "worked examples by embeddings"),
-    "gguf": ("llama-cpp-python", "checking loraql export --kind gguf"),
+    "gguf": ("llama-cpp-python", "export.gguf=q4_k_m"),
     "deepspeed": ("deepspeed", "train.sharding=zero3"),
     "vllm": ("vllm", "generate.engine=vllm"),
 }
@@ -100,7 +100,8 @@ def examine_torch() -> list[Finding]:
         import torch
     except (ImportError, OSError) as error:
         return [Finding("wrong", "torch", _first_line(error), "pip install -c constraints.txt torch")]
-    findings = [Finding("ok", "torch", f"{torch.__version__}, {torch.get_num_threads()} threads")]
+    threads = torch.get_num_threads()
+    findings = [Finding("ok", "torch", f"{torch.__version__}, {threads} thread{'' if threads == 1 else 's'}")]
     if torch.cuda.is_available():
         for device in range(torch.cuda.device_count()):
             free, size = torch.cuda.mem_get_info(device)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.base import base_identity, fetch_base
 from pipeline.bundle import POOL, write_bundle
-from pipeline.card import write_card
+from pipeline.card import base_name, write_card
 from pipeline.config import Config
 from pipeline.console import show_files
 from pipeline.drift import answers, check_drift, drawn_prompts
@@ -69,7 +69,7 @@ def export(config: Config, folder: Path) -> None:
     write_bundle(
         config,
         merged_folder,
-        base=config.model.base,
+        base=base_name(config),
         checkpoint=chosen,
         drift={"differing": drift, "checked": len(prompts)},
     )

@@ -40,7 +40,7 @@ def export_adapter(config: Config, folder: Path) -> None:
     after = answers(config, model, load_tokenizer(folder), prompts, "the exported adapter")
     drift = check_drift(config, before, after, "between the exported adapter and the checkpoint")
     notes = {"differing": drift, "checked": len(prompts)}
-    write_bundle(config, folder, base=config.model.base, checkpoint=chosen, drift=notes)
+    write_bundle(config, folder, base=base_name(config), checkpoint=chosen, drift=notes)
     write_card(
         config,
         folder,

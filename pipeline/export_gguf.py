@@ -12,7 +12,7 @@ from pathlib import Path
 from data.errors import UserError
 from eval.extract import extract_sql
 from pipeline.bundle import write_bundle
-from pipeline.card import base_license, write_card
+from pipeline.card import base_license, base_name, write_card
 from pipeline.config import Config
 from pipeline.console import show_files
 from pipeline.drift import answers, check_drift, drawn_prompts
@@ -33,12 +33,6 @@ def export_gguf(config: Config, folder: Path) -> None:
     """Writes the files and checks them. Raises UserError for a model without GGUF, or answers that are too different."""
     merged = config.run / "export" / "merged"
     wanted = config.export.gguf
-    has_llama_cpp = importlib.util.find_spec(LLAMA_CPP) is not None
-    if "q4_k_m" in wanted and not has_llama_cpp:
-        raise UserError(
-            "export.gguf: q4_k_m is quantized by llama.cpp, which is not installed: `pip install 'loraql[gguf]'` "
-            "(it compiles for some minutes and wants cmake and a C++ compiler)"
-        )
     check_supported(merged)
     license = config.export.license or base_license(config)
     tokenizer = load_tokenizer(merged)
@@ -46,7 +40,7 @@ def export_gguf(config: Config, folder: Path) -> None:
     dtype = pick_dtype(config.train.compute)
     before = _queries(answers(config, load_model(merged, dtype=dtype), tokenizer, prompts, "merged"))
     readers: dict[str, Reader] = {"transformers": read_with_transformers}
-    if has_llama_cpp:
+    if _has_llama_cpp():
         readers["llama.cpp"] = read_with_llama_cpp
     checked: dict[str, dict[str, int]] = {}
     for weights in wanted:
@@ -64,9 +58,22 @@ def export_gguf(config: Config, folder: Path) -> None:
     first = file_name(config, wanted[0])
     (folder / "Modelfile").write_text(modelfile(config, tokenizer, first, license), encoding="utf-8")
     chosen = read_json(config.run / "evaluate" / "selection.json")["chosen"]
-    write_bundle(config, folder, base=config.model.base, checkpoint=chosen, drift=checked, checked=len(prompts))
+    write_bundle(config, folder, base=base_name(config), checkpoint=chosen, drift=checked, checked=len(prompts))
     write_card(config, folder, "gguf", _check(checked, len(prompts)))
     show_files(f"{chosen}, merged, for llama.cpp and Ollama", folder, [PARTIAL_KEY])
+
+
+def require_gguf(config: Config) -> None:
+    """Raises UserError if what quantizes to four bits is wanted and not installed."""
+    if "q4_k_m" in config.export.gguf and not _has_llama_cpp():
+        raise UserError(
+            "export.gguf: q4_k_m is quantized by llama.cpp, which is not installed: `pip install 'loraql[gguf]'` "
+            "(it compiles for some minutes and wants cmake and a C++ compiler)"
+        )
+
+
+def _has_llama_cpp() -> bool:
+    return importlib.util.find_spec(LLAMA_CPP) is not None
 
 
 def file_name(config: Config, weights: str) -> str:

@@ -116,7 +116,7 @@ def fit(model: Model, data: Data, machine: Machine, hours: float, max_length: in
     if hours * 3600 < least:
         raise UserError(
             f"{hours:g} hours are too short for {model.base} on {machine.label}: {FEWEST_STEPS} steps of {step} examples, "
-            f"with scoring, take about {_up(least / 3600)}; give --hours {_up(least / 3600)} or a smaller --model"
+            f"with scoring, take about {_up(least / 3600)} hours; give --hours {_up(least / 3600)} or a smaller --model"
         )
     affordable = int(training / example)
     is_short = affordable < EPOCHS * seen

@@ -88,7 +88,7 @@ def _results(config: Config, scores: Mapping[str, Any]) -> list[Any]:
                 "high": _percent(scores["intervals"][metric]["high"]),
                 "right": scores[metric],
                 "questions": scores["n"],
-                "decoding": "greedy",
+                "decoding": "greedy, constrained" if config.generate.constrain else "greedy",
             },
             source_name=RULES[0],
             source_url=RULES[1],

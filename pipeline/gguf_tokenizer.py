@@ -16,9 +16,10 @@ from pipeline.model import load_tokenizer
 # How llama.cpp calls the ways to split text before the merges: the patterns, then whether GPT-2's pattern follows.
 GPT2 = "gpt-2"
 DIGITS_APART = "smollm"
+LLAMA3 = "llama-bpe"  # the one with which llama.cpp takes whole words of the vocabulary before any merge
 PATTERNS = {
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": LLAMA3,
 }
 
 
@@ -27,6 +28,8 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, size: int) -> None:
     tokenizer = load_tokenizer(folder)
     parts = json.loads(tokenizer.backend_tokenizer.to_str())
     splitting = split_name(folder, parts)
+    if len(tokenizer) > size:
+        raise UserError(f"{folder}: its tokenizer has {len(tokenizer)} tokens, but there are {size} embeddings")
     tokens = [f"[PAD{place}]" for place in range(size)]
     types = [gguf.TokenType.UNUSED] * size
     for token, place in parts["model"]["vocab"].items():
@@ -57,7 +60,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, folder: Path, size: int) -> None:
 def split_name(folder: Path, parts: dict[str, Any]) -> str:
     """What llama.cpp calls this way to split text; `parts` is the content of a tokenizer.json."""
     name = _split_name(parts)
-    if name is None:
+    if name is None or bool(parts["model"].get("ignore_merges")) != (name == LLAMA3):
         raise UserError(
             f"{folder}: GGUF files with its tokenizer are not written; supported are byte-level BPE that splits text "
             "as GPT-2, SmolLM, Llama 3 or Qwen2 do"

@@ -14,8 +14,8 @@ from pipeline.base import base_identity
 from pipeline.config import Config
 from pipeline.export import EXPORT
 from pipeline.export_adapter import export_adapter
-from pipeline.export_gguf import export_gguf
-from pipeline.export_onnx import export_onnx
+from pipeline.export_gguf import export_gguf, require_gguf
+from pipeline.export_onnx import require_onnx
 from pipeline.pgllm import export_pgllm
 from pipeline.stage import BASE_MODEL, Stage, digest_files, recorded_digests
 
@@ -23,18 +23,24 @@ MERGED = "merged"
 KINDS: dict[str, Callable[[Config, Path], None]] = {
     "adapter": export_adapter,
     "gguf": export_gguf,
-    "onnx": export_onnx,
     "pgllm": export_pgllm,
 }
+# What a kind wants of this machine, asked before the merged model is made.
+WANTS: dict[str, Callable[[Config], None]] = {"gguf": require_gguf, "onnx": require_onnx}
 # Settings of a kind of its own, and what it reads besides the merged model.
 SETTINGS = {"gguf": "gguf", "pgllm": "block"}
 RENDERED = ("pgllm",)
 VERSION = 1
 
 
-def kind_stages(names: list[str]) -> list[Stage]:
-    """The stages of these kinds, `merged` among them, each once. Raises UsageError for a kind that there is not."""
+def kind_stages(names: list[str], config: Config) -> list[Stage]:
+    """The stages of these kinds, `merged` among them, each once.
+
+    Raises UsageError for a kind that there is not, UserError for one that cannot be made here.
+    """
     for name in names:
+        if name in WANTS:
+            WANTS[name](config)
         if name != MERGED and name not in KINDS:
             raise UsageError(f"--kind {name}: no such kind; there are {', '.join([MERGED, *KINDS])}")
     return [EXPORT if name == MERGED else kind_stage(name) for name in dict.fromkeys(names)]

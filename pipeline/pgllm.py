@@ -1,7 +1,7 @@
 """pgllm: a merged GPT-2 and its training examples for pg_llm, the PostgreSQL extension that runs GPT-2.
 
 Reads `export/merged/` and `render/`; writes `weights.npz.gz`, the tables as files for COPY, and three scripts: `schema.sql`,
-`load.sql`, `usage.sql`. With a database the rows go straight into its tables, too.
+`load.sql`, `usage.sql`. The rows can also go straight into a server's tables.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ WEIGHTS = "weights.npz.gz"
 Block = tuple[list[int], list[int]]
 
 
-def export_pgllm(config: Config, folder: Path, database: str | None = None, truncate: bool = False) -> None:
-    """Writes the files into `folder`, and with a URL `database` the rows into that server; the model is named as the run.
+def export_pgllm(config: Config, folder: Path) -> None:
+    """Writes the files into `folder`; the model is named as the run.
 
     Raises UserError where the model is none that pg_llm runs, or where the examples do not fill a block of text.
     """
@@ -40,12 +40,9 @@ def export_pgllm(config: Config, folder: Path, database: str | None = None, trun
         (folder / name).write_text(text, encoding="utf-8")
     show_files(f"{config.name} for PostgreSQL's pg_llm", folder, [PARTIAL_KEY])
     _say_sizes(config, model, len(rows["llm_dataset"]))
-    if database:
-        load_pgllm(config, database, truncate)
-    else:
-        say(
-            "  next: `psql -f schema.sql -f load.sql` in the folder and what usage.sql says, or --db with the server's URL"
-        )
+    say(
+        "  into a server: `psql -f schema.sql -f load.sql` in the folder, then what usage.sql says; or --db with its URL"
+    )
 
 
 def load_pgllm(config: Config, database: str, truncate: bool = False) -> None:

@@ -21,9 +21,7 @@ publishing = typer.Typer()
 def export(
     recipe: Recipe,
     overrides: Overrides = None,
-    kind: Annotated[
-        list[str] | None, typer.Option(help="merged (the default), adapter, gguf, onnx, pgllm; may be given again")
-    ] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="merged (the default), adapter, gguf, pgllm")] = None,
     database: Annotated[
         str | None, typer.Option("--db", help="of --kind pgllm: a postgresql:// URL, whose tables are filled, too")
     ] = None,

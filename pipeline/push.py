@@ -16,12 +16,12 @@ from typing import Any
 from data.errors import UsageError, UserError
 from pipeline.console import say, size, table
 
-# What the kinds of export write; a folder may hold more than that by now.
+KINDS = ("merged", "adapter", "gguf")  # those with a card
+# What of an export is the model's; a manifest is not, which tells of folders of this machine.
 OWN = (
     "README.md", "LICENSE*", "NOTICE*", "config.json", "generation_config.json", "adapter_config.json", "*.safetensors",
-    "*.safetensors.index.json", "*.gguf", "Modelfile*", "*.onnx", "*.onnx_data", "tokenizer*", "special_tokens_map.json",
-    "added_tokens.json", "vocab.*", "merges.txt", "*.jinja", "loraql.json", "shots.jsonl", "manifest.json",
-    ".eval_results/*.yaml",
+    "*.safetensors.index.json", "*.gguf", "Modelfile*", "tokenizer*", "special_tokens_map.json", "added_tokens.json",
+    "vocab.*", "merges.txt", "*.jinja", "loraql.json", "shots.jsonl", ".eval_results/*.yaml",
 )  # fmt: skip
 CARD = "README.md"
 ELSEWHERE = "--to: {to!r} was given; it is OWNER/NAME, of letters, digits, -, _ and ."
@@ -65,9 +65,14 @@ def push(folder: Path, to: str, *, private: bool = False, really: bool = False, 
 
 
 def find_kind(run: str, kind: str, runs: Path) -> Path:
-    """The folder of one kind of a run's exports, or the folder given by path."""
+    """The folder of one kind of a run's exports, or the folder given by path.
+
+    Raises UsageError for a kind that is not uploaded, UserError where there is no such folder.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"--kind {kind}: only {', '.join(KINDS)} go to a hub")
     for folder in (Path(run), Path(run) / kind, Path(run) / "export" / kind, runs / run / "export" / kind):
-        if (folder / CARD).is_file() and any(folder.glob(pattern) for pattern in ("*.safetensors", "*.gguf", "*.onnx")):
+        if (folder / CARD).is_file() and any(folder.glob(pattern) for pattern in ("*.safetensors", "*.gguf")):
             return folder
     again = f"loraql export {run}" + ("" if kind == "merged" else f" --kind {kind}")
     raise UserError(
@@ -133,7 +138,7 @@ def _show(upload: Upload, address: str, private: bool) -> None:
     rows = [[name, size(path.stat().st_size)] for name, path in upload.files.items()]
     table("Files", ["file", "size"], [*rows, [f"{len(rows)} files", size(upload.bytes)]])
     if upload.others:
-        say(f"  not uploaded, as no export writes them: {', '.join(upload.others)}")
+        say(f"  not uploaded, as they are not the model's: {', '.join(upload.others)}")
     card, results = upload.card, upload.card.eval_results or []
     data = [card.datasets] if isinstance(card.datasets, str) else card.datasets
     lines = [

@@ -45,7 +45,7 @@ def export(
 
     With `database`, a URL, what pg_llm needs goes into its tables, too.
     """
-    wanted = kind_stages(kinds)
+    wanted = kind_stages(kinds, config)
     if (database or truncate) and not (database and "pgllm" in kinds):
         raise UsageError("--db and --truncate: belong to --kind pgllm, which writes into the server at --db")
     for stage in dict.fromkeys([EXPORT, *wanted]):

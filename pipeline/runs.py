@@ -96,9 +96,10 @@ def _read(folder: Path) -> Run:
         run.notes.append("not made by loraql")
         return run
     _read_config(folder, run)
+    again = run.name
     for manifest in done.values():
         run.recipe = run.recipe or manifest["provenance"].get("recipe")
-    again = run.recipe or run.name
+        again = manifest["provenance"].get("arguments") or run.recipe or again
     for stage in halves:
         what = f"a new try at {stage} is unfinished" if stage in done else f"{stage} is half-done"
         run.notes.append(f"{what}: `loraql {stage} {again}` goes on, `loraql clean {run.name}` removes it")
@@ -113,7 +114,7 @@ def _read(folder: Path) -> Run:
         cost = done["train"]["provenance"]
         run.train_seconds, run.peak_memory_mb = cost.get("seconds"), cost.get("peak_memory_mb")
     if "evaluate" in done:
-        _read_scores(folder / "evaluate", run)
+        _read_scores(folder / "evaluate", run, again)
     return run
 
 
@@ -161,7 +162,7 @@ def _read_config(folder: Path, run: Run) -> None:
         run.notes.append(f"{path} is damaged; the next stage writes it anew")
 
 
-def _read_scores(folder: Path, run: Run) -> None:
+def _read_scores(folder: Path, run: Run, again: str) -> None:
     try:
         run.checkpoint = read_json(folder / "selection.json")["chosen"]
         run.ex, run.base_ex = (
@@ -172,7 +173,7 @@ def _read_scores(folder: Path, run: Run) -> None:
             )
         )
     except (UserError, OSError, KeyError, TypeError):
-        run.notes.append(f"the scores in {folder} are damaged: `loraql evaluate ... --force` writes them anew")
+        run.notes.append(f"the scores in {folder} cannot be read: `loraql evaluate {again} --force` writes them anew")
 
 
 def _columns(found: Sequence[Run], width: int) -> dict[str, list[str]]:

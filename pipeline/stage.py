@@ -262,6 +262,7 @@ def _provenance(config: Config, seconds: float) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.platform(),
         "recipe": config.recipe,
+        "arguments": config.arguments,
         "peak_memory_mb": _peak_memory_mb(),
         "packages": {name: _version(name) for name in PACKAGES},
     }

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import yaml
 from conftest import tiny_settings
+from gguf import GGUFWriter
 
 from data.errors import UserError
-from pipeline.card import base_license
+from pipeline.card import base_license, write_card
 from pipeline.cli import main
 from pipeline.config import Config, load_config
 from pipeline.drift import answers, drawn_prompts
 from pipeline.gguf_file import write_gguf
-from pipeline.gguf_tokenizer import split_name
+from pipeline.gguf_tokenizer import PATTERNS, add_tokenizer, split_name
 from pipeline.model import load_model, load_tokenizer
 from pipeline.modelfile import read_dialogue
 from pipeline.run import LINE
@@ -92,20 +93,23 @@ def test_a_kind_that_there_is_not_is_refused(run: Path, loraql: Loraql) -> None:
 
 
 def test_onnx_says_what_it_would_need(run: Path, loraql: Loraql) -> None:
+    shutil.rmtree(run)  # nothing is merged in vain
     shown = loraql("export", "tiny.yaml", "--kind", "onnx", code=1)
     assert "wants transformers<4.58" in shown
     assert "--kind gguf" in shown
     assert len(shown.splitlines()) == 1
-    assert not (run / "onnx").exists()
+    assert not run.exists()
 
 
-def test_the_adapter_names_its_base_and_no_folder_of_this_machine(run: Path) -> None:
+def test_the_adapter_names_its_base_and_no_folder_of_this_machine(run: Path, tiny_model: Path) -> None:
     settings = json.loads((run / "adapter" / "adapter_config.json").read_text(encoding="utf-8"))
     assert settings["base_model_name_or_path"] == "tiny"
     assert {"adapter_model.safetensors", "tokenizer.json", "prompt.jinja", "loraql.json", "README.md"} <= {
         path.name for path in (run / "adapter").iterdir()
     }
-    assert not any(str(Path.cwd()) in path.read_text(encoding="utf-8") for path in (run / "adapter").glob("*.[jm]*"))
+    for path in [path for kind in ("merged", "adapter", "gguf") for path in (run / kind).glob("*.[jm]*")]:
+        if path.name != "manifest.json":  # which is not uploaded
+            assert str(tiny_model) not in path.read_text(encoding="utf-8"), path
 
 
 def test_an_adapter_that_answers_differently_is_refused(
@@ -217,6 +221,12 @@ def test_gguf_of_other_models_is_refused_in_one_line(
     assert not Path("out.gguf").exists()
 
 
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    with pytest.raises(UserError, match=f"its tokenizer has {len(tokenizer)} tokens, but there are 5 embeddings"):
+        add_tokenizer(GGUFWriter(tmp_path / "x", "llama"), tiny_model, 5)
+
+
 def test_the_way_to_split_text_is_known_by_name_or_refused() -> None:
     model = {"type": "BPE", "vocab": {}, "merges": []}
     whole = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
@@ -228,7 +238,13 @@ def test_the_way_to_split_text_is_known_by_name_or_refused() -> None:
 
     assert name(whole) == "gpt-2"
     assert name({"type": "Sequence", "pretokenizers": [digits, whole]}) == "smollm"
+    (llama3,) = [pattern for pattern, called in PATTERNS.items() if called == "llama-bpe"]
+    split = {"type": "Split", "pattern": {"Regex": llama3}, "behavior": "Isolated", "invert": False}
+    splits = {"type": "Sequence", "pretokenizers": [split, whole | {"use_regex": False}]}
+    assert name(splits, model=model | {"ignore_merges": True}) == "llama-bpe"
     for splitter, more in (
+        (splits, {}),
+        (whole, {"model": model | {"ignore_merges": True}}),
         ({"type": "Metaspace"}, {}),
         (whole | {"add_prefix_space": True}, {}),
         (whole, {"normalizer": {"type": "Lowercase"}}),
@@ -243,8 +259,6 @@ def test_the_way_to_split_text_is_known_by_name_or_refused() -> None:
 def test_qwen2_is_known_by_its_pattern() -> None:
     from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-    from pipeline.gguf_tokenizer import PATTERNS
-
     assert PATTERNS[PRETOKENIZE_REGEX] == "qwen2"
 
 
@@ -254,6 +268,7 @@ def test_q4_k_m_without_llama_cpp_says_how_to_get_it(
     from pipeline import export_gguf
 
     monkeypatch.setattr(export_gguf, "LLAMA_CPP", "no_such_module")
+    shutil.rmtree(run)
     shown = loraql("export", "tiny.yaml", "--kind", "gguf", "export.gguf=[q4_k_m]", code=1)
     assert "pip install 'loraql[gguf]'" in shown
     assert len(shown.splitlines()) == 1
@@ -352,6 +367,19 @@ def test_a_card_says_what_it_was_trained_on_and_under_which_licence(run: Path) -
     assert "0 of 4 answers differed" in card
     front = yaml.safe_load((run / "gguf" / "README.md").read_text(encoding="utf-8").split("---\n")[1])
     assert (front["library_name"], front["base_model_relation"]) == ("gguf", "quantized")
+
+
+def test_a_card_tells_of_synthetic_questions_and_constrained_answers(run: Path) -> None:
+    path = run.parent / "render" / "train.jsonl"
+    first, *others = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text(
+        "".join([json.dumps(json.loads(first) | {"origin": "synthetic"}) + "\n", *others]), encoding="utf-8"
+    )
+    for constrain in (False, True):
+        write_card(load_config("tiny.yaml", [f"generate.constrain={constrain}"]), run / "merged", "merged", "Checked.")
+        card = (run / "merged" / "README.md").read_text(encoding="utf-8")
+        assert f"| train | {len(others) + 1}, 1 of them synthetic |" in card
+        assert ("constrained by loraql" in card) == ("greedy, constrained" in card) == constrain
 
 
 def test_the_licence_of_a_base_is_read_from_its_own_card(trained: Callable[[dict[str, Any]], Path], run: Path) -> None:

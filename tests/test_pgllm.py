@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -21,7 +22,7 @@ from programs import IN_URL, PASSWORD, POSTGRES_FOLDERS, check_line, find_progra
 from data.errors import UsageError, UserError
 from pipeline.cli import main
 from pipeline.config import load_config
-from pipeline.pgllm import export_pgllm, make_blocks
+from pipeline.pgllm import export_pgllm, load_pgllm, make_blocks
 from pipeline.pgllm_files import write_table
 from pipeline.pgllm_model import read_gpt2
 
@@ -244,7 +245,8 @@ def test_psql_loads_the_files_to_the_same_tables(inside: Path, server: tuple[Any
     psql = find_program("psql", *POSTGRES_FOLDERS)
     connection, url = server
     command = [str(psql), "-X", "-q", "-d", url, "-f", "schema.sql", "-f", "load.sql", "-f", "load.sql"]
-    done = subprocess.run(command, cwd=inside, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PGCLIENTENCODING": "LATIN1"}  # as psql takes it from some terminals
+    done = subprocess.run(command, cwd=inside, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     check_tables(connection)
     assert rows(connection, "SELECT count(*) FROM llm_dataset") == [(len(expected_dataset()[0]),)]
@@ -286,10 +288,10 @@ def test_a_failure_is_one_line_and_changes_nothing(inside: Path, server: tuple[A
         ("nonsense", "the URL must be postgresql://"),
     ],
 )
-def test_a_server_that_is_none_is_one_line(inside: Path, tmp_path: Path, url: str, message: str) -> None:
+def test_a_server_that_is_none_is_one_line(inside: Path, url: str, message: str) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises((UsageError, UserError), match=message) as caught:
-        export_pgllm(load_config("gpt2.yaml", []), tmp_path / "out", url.format(port=free_port()))
+        load_pgllm(load_config("gpt2.yaml", []), url.format(port=free_port()))
     check_line(str(caught.value))
 
 

@@ -42,6 +42,7 @@ def export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).write_text(f"{name}, as it is\n", encoding="utf-8")
     (folder / ".cache").mkdir()
     (folder / ".cache" / "config.json").write_text("{}", encoding="utf-8")
+    (folder / "manifest.json").write_text('{"made_from": "/home/me/secret"}', encoding="utf-8")
     (folder / "notes.txt").write_text("my own", encoding="utf-8")
     (folder / "optimizer.pt").write_bytes(b"\x80")
     return folder
@@ -70,7 +71,9 @@ def test_an_upload_brings_the_export_s_own_files_byte_for_byte(export: Path, hub
     assert hub.commits == 1
     assert hub.private["me/model"] is False
     assert f"uploaded 6 files, 1.3 MB: {hub.address}/me/model/commit/abc" in shown
-    assert "not uploaded, as no export writes them: .cache/config.json, notes.txt, optimizer.pt" in shown
+    assert (
+        "not uploaded, as they are not the model's: .cache/config.json, manifest.json, notes.txt, optimizer.pt" in shown
+    )
     assert TOKEN not in shown
 
 
@@ -206,6 +209,7 @@ def test_a_name_that_no_hub_takes_is_bad_usage(export: Path, loraql: Loraql, nam
 def test_push_wants_an_export_with_a_card(export: Path, loraql: Loraql) -> None:
     assert "run `loraql export other`" in loraql("push", "other", "--to", "me/model", code=1)
     assert "run `loraql export mine --kind gguf`" in loraql("push", "mine", "--to", "me/m", "--kind", "gguf", code=1)
+    assert "only merged, adapter, gguf go to a hub" in loraql("push", "mine", "--to", "me/m", "--kind", "pgllm", code=2)
     (export / "README.md").write_text("---\nlicense: [\n---\n", encoding="utf-8")
     error = loraql("push", "mine", "--to", "me/model", code=1)
     assert "README.md: its front matter cannot be read" in error

@@ -61,7 +61,7 @@ def test_every_setting_is_there_and_says_what_it_is() -> None:
     found = dict(settings(Config))
     assert [key for key in found if f"\n| `{key}` | " not in text] == []
     silent = [key for key, schema in found.items() if not schema.get("description")]
-    assert not silent, f"without a description in pipeline/settings.py: {silent}"
+    assert not silent, f"without a description: {silent}"
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,8 @@ def test_damaged_half_done_and_foreign_folders_get_a_note(loraql: Loraql, here: 
     runs = {run["name"]: run for run in json.loads(loraql("runs", "--json"))}
     assert set(runs) == {"tiny", "cut", "spoilt", "odd", "begun", "pictures", "link"}
     assert "is missing or cut short" in runs["cut"]["notes"][0]
-    assert sum("damaged" in note for note in runs["spoilt"]["notes"]) == 3
+    assert sum("damaged" in note for note in runs["spoilt"]["notes"]) == 2
+    assert "`loraql evaluate tiny.yaml --force` writes them anew" in runs["spoilt"]["notes"][-1]
     assert "runs/odd/evaluate/manifest.json is damaged" in runs["odd"]["notes"][0]
     assert runs["begun"]["notes"] == [
         "render is half-done: `loraql render begun` goes on, `loraql clean begun` removes it"
@@ -110,6 +111,14 @@ def test_a_stage_that_was_made_from_something_else_is_stale(loraql: Loraql, here
     (run,) = json.loads(loraql("runs", "--json"))
     assert run["stale"] == "train was made from another render/train.jsonl"
     assert "export, stale" in loraql("runs")
+
+
+def test_a_note_gives_the_command_with_its_settings(loraql: Loraql, here: Path) -> None:
+    loraql("render", "tiny.yaml", "name=other", "prompt.samples=1", "--seed", "3")
+    Path("runs/other/train.partial").mkdir()
+    (other,) = [run for run in json.loads(loraql("runs", "--json")) if run["name"] == "other"]
+    (note,) = other["notes"]
+    assert "`loraql train tiny.yaml name=other prompt.samples=1 --seed 3` goes on" in note
 
 
 def test_two_runs_are_compared_by_name_with_the_settings_that_differ(loraql: Loraql, here: Path) -> None:
