@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from data.imports.dialects import REFUSED, one_line
+from data.imports.dialects import REFUSED, check_joins, one_line
 from data.imports.kinds import Dialect
 from data.schema import Schema
 from eval.facts import parse
@@ -89,6 +89,7 @@ def vetted(sql: str, dialect: Dialect, most: int | None = None) -> str:
 
 def _read(sql: str, dialect: Dialect) -> exp.Query:
     """The tree of a query that may run. Raises ValueError, or one of REFUSED."""
+    check_joins(sql, dialect)
     trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
     if not trees:
         raise ValueError("it is empty")
