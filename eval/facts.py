@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import sqlglot
 from sqlglot import exp
 
+from data.imports.dialects import REFUSED, check_joins
 from data.schema import Schema
 from eval.sandbox import Value
 
@@ -51,8 +52,9 @@ def parse(sql: str, schema: Schema) -> exp.Expr | None:
     A name in double quotes that no column or alias bears is the text that SQLite takes it for.
     """
     try:
+        check_joins(sql, "sqlite")
         tree = sqlglot.parse_one(sql, read="sqlite")
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    except REFUSED:
         return None
     if not isinstance(tree, exp.Query):
         return None

@@ -10,6 +10,7 @@ import sqlglot
 from rapidfuzz import process
 from sqlglot import exp
 
+from data.imports.dialects import REFUSED, check_joins
 from data.schema import Schema
 
 LEAST_ALIKE = 60  # of 100, for a name to be proposed
@@ -19,8 +20,9 @@ UNNAMED = {"rowid", "oid", "_rowid_"}
 def names_in(sql: str, schema: Schema, dialect: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The tables that are read, as the schema spells them, and a warning for each name that it does not have."""
     try:
+        check_joins(sql, dialect)
         tree = sqlglot.parse_one(sql, read=dialect)
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    except REFUSED:
         return (), ()
     known = {table.name.lower(): table.name for table in schema.tables}
     made = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}

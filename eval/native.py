@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from data.imports.dialects import REFUSED, one_line
+from data.imports.dialects import REFUSED, check_joins, one_line
 from data.imports.kinds import Dialect
 from data.schema import Schema
 from eval.facts import parse
@@ -27,7 +27,19 @@ CALLABLE = set(
     to_timestamp translate trim trunc truncate ucase unix_timestamp upper weekday width_bucket
     """.split()
 )
-FORBIDDEN = (exp.Into, exp.Lock, exp.DML, exp.DDL, exp.Command, exp.Parameter, exp.SessionParameter, exp.Placeholder)
+FORBIDDEN = (
+    exp.Into,
+    exp.Lock,
+    exp.DML,
+    exp.DDL,
+    exp.Command,
+    exp.Hint,  # may lift the limits of a session, and is spelled as it came
+    exp.Parameter,
+    exp.Pivot,  # is lost in the spelling
+    exp.Placeholder,
+    exp.SessionParameter,
+)
+SPELLINGS = 3  # until one stays as it is
 ENDLESS = (exp.Repeat, exp.Pad, exp.Space)  # make a text of any length
 
 
@@ -60,28 +72,48 @@ def vetted(sql: str, dialect: Dialect, most: int | None = None) -> str:
     Raises ValueError for any other.
     """
     try:
-        trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
-        if not trees:
-            raise ValueError("it is empty")
-        if len(trees) > 1:
-            raise ValueError("it is more than one statement")
-        (tree,) = trees
-        if not isinstance(tree, exp.Query):
-            raise ValueError("it is no query")
-        for node in tree.walk():
-            _vet(node)
+        tree = _read(sql, dialect)
         if most is not None and _asks_for(tree) > most:
             tree = tree.limit(most + 1, copy=False)
-        return tree.sql(dialect, comments=False)
+        text = tree.sql(dialect, comments=False)
+        # sqlglot writes some quoted names without their quotes: what comes of it has to be looked through, too.
+        for _ in range(SPELLINGS):
+            again = _read(text, dialect).sql(dialect, comments=False)
+            if again == text:
+                return text
+            text = again
     except (SqlglotError, *REFUSED) as error:
         raise ValueError(one_line(error)) from error
+    raise ValueError("it is read in one way and spelled in another")
+
+
+def _read(sql: str, dialect: Dialect) -> exp.Query:
+    """The tree of a query that may run. Raises ValueError, or one of REFUSED."""
+    check_joins(sql, dialect)
+    trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
+    if not trees:
+        raise ValueError("it is empty")
+    if len(trees) > 1:
+        raise ValueError("it is more than one statement")
+    (tree,) = trees
+    if not isinstance(tree, exp.Query):
+        raise ValueError("it is no query")
+    for node in tree.walk():
+        _vet(node)
+    _vet_sources(tree)
+    return tree
 
 
 def _asks_for(tree: exp.Query) -> float:
     """The number of rows that a query limits itself to."""
     limit = tree.args.get("limit")
-    value = limit.expression if isinstance(limit, exp.Limit) else None
-    return int(value.name) if isinstance(value, exp.Literal) and value.name.isdigit() else math.inf
+    if isinstance(tree, exp.Subquery) and limit is None and isinstance(tree.this, exp.Query):
+        return _asks_for(tree.this)
+    value = limit.args.get("count" if isinstance(limit, exp.Fetch) else "expression") if limit else None
+    if isinstance(value, exp.Literal) and value.name.isdigit():
+        return int(value.name)
+    # Another limit than a number stays as it is; whoever reads the rows has one of his own.
+    return math.inf if value is None or value.name.upper() == "ALL" else 0
 
 
 def _vet(node: exp.Expr) -> None:
@@ -89,8 +121,43 @@ def _vet(node: exp.Expr) -> None:
         raise ValueError(f"{node.key.upper()} is not for a query that only reads")
     if isinstance(node, exp.Anonymous) and node.name.lower() not in CALLABLE:
         raise ValueError(f"the function {node.name} is not among those that may be called on a server")
+    if isinstance(node, exp.Dot):  # PostgreSQL takes (x).f for f(x)
+        raise ValueError(f"{node.sql()}: what stands in brackets has no fields here")
     if isinstance(node, exp.Table) and (node.catalog or node.db or node.name.lower().startswith("pg_")):
         raise ValueError(f"it reads {node.sql()}, which is not of the tables that were shown")
+
+
+def _vet_sources(tree: exp.Expr) -> None:
+    """PostgreSQL takes a.f for f(a) where `a` is what a function in FROM gives: such columns have to be named there."""
+    functions: dict[str, set[str]] = {}
+    for given in tree.walk():
+        is_source = given.arg_key == "this" and isinstance(
+            given.parent, exp.From | exp.Join | exp.Lateral | exp.Subquery
+        )
+        if not (is_source or isinstance(given.args.get("alias"), exp.TableAlias)) or _has_rows(given):
+            continue
+        alias = given.args.get("alias")
+        name = alias.this if isinstance(alias, exp.TableAlias) and alias.this else None
+        called = _folded(name) if name else given.sql("postgres").partition("(")[0].split()[-1].lower()
+        columns = alias.columns if isinstance(alias, exp.TableAlias) else []
+        functions.setdefault(called, {called}).update(map(_folded, columns))
+    for column in tree.find_all(exp.Column):
+        table = column.args.get("table")
+        own = functions.get(_folded(table)) if table else None
+        if own is not None and not isinstance(column.this, exp.Star) and _folded(column.this) not in own:
+            raise ValueError(f"{column.sql()}: no such column is named in FROM")
+
+
+def _has_rows(source: exp.Expr) -> bool:
+    """Whether what stands in FROM, or is what stands there, is a table or query, and no function."""
+    if isinstance(source, exp.Table | exp.Lateral):
+        return isinstance(source.this, exp.Identifier | exp.Subquery)
+    return isinstance(source, exp.Query | exp.Values | exp.CTE)
+
+
+def _folded(identifier: exp.Expr) -> str:
+    """A name as PostgreSQL knows it."""
+    return identifier.name if identifier.args.get("quoted") else identifier.name.lower()
 
 
 def _is_alias(name: str, tree: exp.Expr) -> bool:

@@ -10,6 +10,7 @@ import logging
 import sqlglot
 from sqlglot import exp
 
+from data.imports.dialects import check_joins
 from eval.clauses import append, conjunction, connect, lift_joins
 from eval.query import STAR, Column, Condition, Conditions, Expression, Names, ParseError, Query, Table, Value, parts
 from eval.scopes import Scope
@@ -55,6 +56,7 @@ def parse(sql: str, names: Names | None = None) -> Query:
     if len(sql) > MOST_CHARACTERS:
         raise ParseError(f"longer than {MOST_CHARACTERS} characters")
     try:
+        check_joins(sql, "sqlite")
         tree = sqlglot.parse_one(sql, read="sqlite")
         return _Reader(names).query(tree, Scope())
     except (sqlglot.errors.SqlglotError, RecursionError) as error:

@@ -7,6 +7,7 @@ that comes most often wins.
 
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ from eval.naming import names_in
 from eval.sandbox import Outcome, Row
 from eval.vote import commonest
 from pipeline.batcher import Batcher, Cancelled, OnText, Pending
-from pipeline.bundle import read_bundle
+from pipeline.bundle import SETTINGS, read_bundle
 from pipeline.choosing import Decoding, Request
 from pipeline.constrain import Constraint, Vocabulary
 from pipeline.databases import Database
@@ -66,7 +67,10 @@ class Options:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one question; `outcome` is None if the SQL was not run. `sql` is "" if the model wrote none."""
+    """What came of one question; `outcome` is None if the SQL was not run. `sql` is "" if the model wrote none.
+
+    `tokens` were written, and `prompt_tokens` read, in all tries. `ended`: the answer was not cut off.
+    """
 
     question: str
     sql: str
@@ -75,6 +79,8 @@ class Answer:
     warnings: tuple[str, ...] = ()
     tokens: int = 0
     milliseconds: float = 0.0
+    prompt_tokens: int = 0
+    ended: bool = True
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -112,15 +118,16 @@ class _Try:
 class Answerer:
     """A loaded model. Safe to use from several threads, whose questions are answered in one batch."""
 
-    def __init__(self, folder: Path, *, batch_size: int = 8, most_waiting: int = 64) -> None:
+    def __init__(self, folder: Path, *, batch_size: int = 8, most_waiting: int | None = None) -> None:
         """Raises UserError if the folder is no exported model."""
         quiet_libraries()
         self.folder, self.bundle = folder, read_bundle(folder)
-        self.name = str(read_json(folder / "loraql.json").get("name") or folder.resolve().name)
+        self.name = str(read_json(folder / SETTINGS).get("name") or _run_name(folder.resolve()))
         self.tokenizer: Any = load_tokenizer(folder)
         model = load_model(folder, dtype=pick_dtype("auto"))
         self.window = context_window(model)
         self.batcher = Batcher(model, self.tokenizer, batch_size=batch_size, most_waiting=most_waiting)
+        weakref.finalize(self, self.batcher.close, drain=False)  # its thread would hold the model for ever
         self._lock = threading.Lock()
         self._vocabulary: Vocabulary | None = None
         self._constraints: OrderedDict[Any, Constraint] = OrderedDict()
@@ -130,6 +137,11 @@ class Answerer:
 
     def __exit__(self, *_: object) -> None:
         self.close(drain=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it answers no more, after an error that nobody foresaw."""
+        return self.batcher.failed
 
     def close(self, drain: bool = True) -> None:
         """Ends when what is asked is answered, or at once."""
@@ -171,8 +183,13 @@ class Answerer:
         if not chosen.generation.ended:
             notes.append(f"the answer was cut off after {self._decoding(options).max_new_tokens} tokens")
         judged = self._judged(database, question, chosen.sql, chosen.outcome, notes)
-        spent = sum(one.generation.tokens for one in tries)
-        return replace(judged, tokens=spent, milliseconds=1000 * (time.perf_counter() - start))
+        return replace(
+            judged,
+            tokens=sum(one.generation.tokens for one in tries),
+            prompt_tokens=sum(self._tokens(one.prompt) for one in tries),
+            ended=chosen.generation.ended,
+            milliseconds=1000 * (time.perf_counter() - start),
+        )
 
     def judge(self, database: Database, question: str, sql: str) -> Answer:
         """SQL that a person wrote, in the database's own words: run, with its tables and warnings."""
@@ -293,6 +310,11 @@ class Answerer:
                     self._constraints.popitem(last=False)
                 self._constraints[database.schema] = Constraint(self._vocabulary, database.schema)
             return self._constraints[database.schema]
+
+
+def _run_name(folder: Path) -> str:
+    """The run's name for an export that does not say it."""
+    return folder.parts[-3] if folder.parts[-2:] == ("export", "merged") and len(folder.parts) > 3 else folder.name
 
 
 def _wait(pending: Pending, stop: threading.Event) -> Generation:

@@ -47,7 +47,7 @@ def ask(
         try:
             for note in database.notes:
                 say(f"note: {note}", error=True)
-            with Answerer(folder, batch_size=max(1, options.vote if options else 1), most_waiting=0) as answerer:
+            with Answerer(folder, batch_size=options.vote if options else 1) as answerer:
                 return answerer.answer(database, question, options)
         finally:
             database.close()

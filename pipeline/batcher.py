@@ -4,6 +4,8 @@ Holds a loaded model; writes no files. `pipeline/answerer.py` asks it for one us
 """
 
 import itertools
+import math
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -37,7 +39,7 @@ class Pending:
     is_complete: IsComplete | None
 
     def result(self, timeout: float | None = None) -> Generation:
-        """The answer. Raises TimeoutError after so many seconds, Cancelled, or MemoryError."""
+        """The answer. Raises TimeoutError after so many seconds, Cancelled, MemoryError, or what ended the thread."""
         return self.future.result(timeout)
 
     def cancel(self) -> None:
@@ -46,15 +48,17 @@ class Pending:
 
 
 class Batcher:
-    """Writes to at most `batch_size` prompts at a time; `most_waiting` others may wait. Safe to use from several threads."""
+    """Writes to at most `batch_size` prompts at a time; `most_waiting` others may wait, or any number. Safe to use from several threads."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, most_waiting: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, most_waiting: int | None = None) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._batch_size, self._most_waiting = batch_size, most_waiting
+        self._batch_size = batch_size
+        self._most = math.inf if most_waiting is None else batch_size + most_waiting
         self._changed = threading.Condition()
         self._arrived: list[Pending] = []
         self._held: dict[int, Pending] = {}  # by place: those that the writer has
         self._open = True
+        self.failed = False  # an error that nobody foresaw has ended the thread
         self._places = itertools.count()
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
@@ -73,12 +77,17 @@ class Batcher:
         on_text: OnText | None = None,
         is_complete: IsComplete | None = None,
     ) -> Pending:
-        """Asks for an answer; `on_text` gets the whole text as it grows, in another thread. Raises Full, or Cancelled after `close`."""
+        """Asks for an answer; `on_text` gets the whole text as it grows, in another thread.
+
+        Raises Full, Cancelled after `close`, or RuntimeError after a failure.
+        """
         pending = Pending(request, decoding, Future(), threading.Event(), on_text, is_complete)
         with self._changed:
+            if self.failed:
+                raise RuntimeError("the model has failed; it has to be loaded again")
             if not self._open:
                 raise Cancelled
-            if len(self._arrived) + len(self._held) >= self._batch_size + self._most_waiting:
+            if len(self._arrived) + len(self._held) >= self._most:
                 raise Full
             self._arrived.append(pending)
             self._changed.notify()
@@ -92,7 +101,8 @@ class Batcher:
                 for pending in (*self._arrived, *self._held.values()):
                     pending.cancel()
             self._changed.notify()
-        self._thread.join()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
     def _run(self) -> None:
         try:
@@ -100,10 +110,10 @@ class Batcher:
                 pass
         finally:  # whatever went wrong: nobody is left to wait
             with self._changed:
-                self._open = False
+                self._open, self.failed = False, sys.exception() is not None
                 left = [*self._arrived, *self._held.values()]
             for pending in left:
-                pending.future.set_exception(Cancelled())
+                pending.future.set_exception(sys.exception() or Cancelled())
 
     def _serve(self) -> bool:
         """Writes until closed; True where the batch was too much for the memory, and a new one has to be begun."""

@@ -31,7 +31,7 @@ SETTINGS: Mapping[str, Setting] = {
     "temperature": Setting("temperature", float, 0, 5, "0 writes the likeliest token; above, tokens are drawn"),
     "top_k": Setting("top_k", int, 0, 1_000_000, "drawn among so many of the likeliest tokens; 0: all"),
     "top_p": Setting("top_p", float, 0, 1, "drawn among the likeliest tokens that have this chance together", open=True),
-    "repetition_penalty": Setting("repetition_penalty", float, 0, 10, "above 1: what was written becomes less likely", open=True),
+    "repetition_penalty": Setting("repetition_penalty", float, 0.1, 10, "above 1: what was written becomes less likely"),
     "max_tokens": Setting("max_new_tokens", int, 1, 100_000, "the longest answer"),
     "vote": Setting("vote", int, 1, 100, "answers drawn, of which the commonest result counts"),
     "retry": Setting("retry", int, 0, 10, "tries again where a query fails, with its error"),

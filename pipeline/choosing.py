@@ -6,6 +6,9 @@ from typing import Any
 
 from pipeline.generation import Choose
 
+LEAST_TEMPERATURE = 1e-4  # below it scores would become infinite, and the likeliest token is drawn anyway
+SEEDS = 2**63  # that torch takes
+
 
 @dataclass(frozen=True)
 class Decoding:
@@ -89,14 +92,14 @@ class _Rule:
         )
 
         self.request = request
-        self._greedy = decoding.temperature == 0
+        self._greedy = decoding.temperature < LEAST_TEMPERATURE
         self._warp = LogitsProcessorList()
         if decoding.repetition_penalty != 1:
             self._warp.append(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty))
         self.plain = self._greedy and not self._warp
         if self._greedy:
             return
-        self._random = torch.Generator().manual_seed(request.seed)
+        self._random = torch.Generator().manual_seed(request.seed % SEEDS)
         self._warp.append(TemperatureLogitsWarper(float(decoding.temperature)))
         if decoding.top_k:
             self._warp.append(TopKLogitsWarper(decoding.top_k))

@@ -11,6 +11,7 @@ from typing import Any
 from eval.pool import Sandbox
 from pipeline.answerer import Answer, Answerer, Options
 from pipeline.ask import find_export
+from pipeline.bundle import SETTINGS
 from pipeline.config import load_config
 from pipeline.databases import open_database
 from pipeline.evaluate import EVALUATE
@@ -22,9 +23,10 @@ def ask(model: str | Path, database: str | Path, question: str, *, runs: str | P
     """What an exported model, a run's name or a folder, answers about a database, a path or URL.
 
     `options` are those of `pipeline.answerer.Options`: retry, vote, temperature, seed and so on. The model that was
-    asked last stays loaded.
+    asked last stays loaded until it is exported again.
     """
-    answerer = _loaded(find_export(str(model), Path(runs)).resolve())
+    folder = find_export(str(model), Path(runs)).resolve()
+    answerer = _loaded(folder, (folder / SETTINGS).stat().st_mtime_ns)
     with Sandbox(workers=1) as sandbox:
         opened = open_database(str(database), sandbox)
         try:
@@ -45,5 +47,5 @@ def evaluate(recipe: str | Path, *overrides: str) -> dict[str, Any]:
 
 
 @lru_cache(1)
-def _loaded(folder: Path) -> Answerer:
+def _loaded(folder: Path, _written: int) -> Answerer:
     return Answerer(folder)

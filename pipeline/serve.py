@@ -74,7 +74,7 @@ def serve(folder: Path, serving: Serving) -> None:
         sandbox = stack.enter_context(Sandbox(Limits(result_mb=RESULT_MB)))
         databases = {name: stack.enter_context(opened(name, address, sandbox)) for name, address in addresses.items()}
         say(f"loading {folder}")
-        answerer = Answerer(folder, batch_size=serving.batch, most_waiting=serving.queue)
+        answerer = Answerer(folder, batch_size=serving.batch)  # the desk counts who waits
         stack.callback(answerer.close)
         desk = Desk(serving.batch + serving.queue, serving.timeout)
         stack.callback(desk.close)

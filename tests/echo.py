@@ -29,7 +29,7 @@ class Characters:
 class Echo:
     """Answers a question with itself as SQL. `go` is cleared to let questions wait."""
 
-    name, window = "tiny", 512
+    name, window, failed = "tiny", 512, False
 
     def __init__(self) -> None:
         self.go = threading.Event()

@@ -82,6 +82,7 @@ def test_a_query_that_fails_is_asked_for_again_with_its_error(
     answer = answerer.answer(shop, "Who buys?")
     assert (answer.sql, answer.tokens) == ("SELECT name FROM customer", 10)
     assert answer.warnings == ("the first query failed (no such column: nme); this is another try",)
+    assert answer.prompt_tokens == sum(len(answerer.tokenizer(prompt)["input_ids"]) for prompt in script.prompts)
     assert script.prompts[1].startswith(script.prompts[0]), "the conversation goes on"
     assert "SELECT nme FROM customer" in script.prompts[1]
     assert "no such column: nme" in script.prompts[1]
@@ -109,6 +110,12 @@ def test_a_vote_takes_the_result_that_comes_most_often(
     scripted(answerer, monkeypatch, "SELECT 1", "SELECT nothing", "SELECT 2", "SELECT 1 + 1")
     answer = answerer.answer(shop, "How many?", Options(vote=4))
     assert (answer.sql, answer.tokens) == ("SELECT 2", 20)
+
+
+def test_an_answer_knows_whether_it_was_cut_off(answerer: Answerer, shop: Database) -> None:
+    answer = answerer.answer(shop, "Who?", Options(retry=0, max_new_tokens=2))
+    assert not answer.ended
+    assert "the answer was cut off after 2 tokens" in answer.warnings
 
 
 def test_sql_is_not_run_where_it_is_not_wanted(
@@ -214,6 +221,64 @@ def test_more_than_may_wait_are_turned_away_and_what_waits_is_done_before_the_en
     assert [pending.result(0).tokens > 0 for pending in asked[:2]] == [True, True]
     with pytest.raises(Cancelled):
         asked[2].result(0)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "seed"), [(1e-45, 0), (1e-310, 0), (1.0, 2**63 - 1), (1.0, 1000 * (2**63 - 1)), (1.0, -(2**63))]
+)
+def test_no_temperature_and_no_seed_ends_the_model_for_all(
+    tiny: tuple[Any, Any], temperature: float, seed: int
+) -> None:
+    model, tokenizer = tiny
+    batcher = Batcher(model, tokenizer, batch_size=1)
+    asked = batcher.submit(Request(tokenizer("Who?")["input_ids"], seed), Decoding(3, temperature))
+    assert asked.result(60).tokens == 3
+    assert not batcher.failed
+    batcher.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_foresaw_is_told_to_all_that_wait_and_to_all_after(
+    tiny: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.pack import Pack
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(Pack, "read", fail)
+    model, tokenizer = tiny
+    batcher = Batcher(model, tokenizer, batch_size=1)
+    ids = tokenizer("Who?")["input_ids"]
+    with pytest.raises(KeyError, match="a fault of ours"):
+        batcher.submit(Request(ids), Decoding(5)).result(60)
+    assert batcher.failed
+    with pytest.raises(RuntimeError, match="the model has failed"):
+        batcher.submit(Request(ids), Decoding(5))
+    batcher.close()
+    assert batcher.failed
+
+
+def test_a_model_that_nobody_holds_any_more_takes_its_thread_with_it(bundle: Path) -> None:
+    made = Answerer(bundle)
+    thread = made.batcher._thread
+    del made
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_an_older_export_is_called_by_its_run(bundle: Path, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    for place, name in (("shop/export/merged", "shop"), ("mine", "mine")):
+        folder = tmp_path / place
+        shutil.copytree(bundle, folder)
+        settings = folder / "loraql.json"
+        content = json.loads(settings.read_text(encoding="utf-8"))
+        settings.write_text(json.dumps({**content, "name": None}), encoding="utf-8")
+        with Answerer(folder) as made:
+            assert made.name == name
 
 
 def test_memory_that_runs_out_fails_what_was_asked_and_not_what_comes_after(

@@ -53,3 +53,10 @@ def test_a_name_that_is_not_there_is_told_with_what_it_may_be(sql: str, warning:
 
 def test_what_cannot_be_read_has_no_names() -> None:
     assert names_in("SELECT FROM (((", SHOP, "sqlite") == ((), ())
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT * FROM t" + " JOIN t" * 40, "SELECT trim(", "SELECT CAST(", "SELECT " + "(" * 5000]
+)
+def test_what_cannot_be_read_has_no_names_and_costs_no_time(sql: str) -> None:
+    assert names_in(sql, SHOP, "sqlite") == ((), ())

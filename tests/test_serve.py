@@ -92,6 +92,13 @@ def test_feedback_that_cannot_be_written_says_so(make_service: Any, item_databas
     assert str(item_database) not in got.text
 
 
+def test_health_says_that_the_model_has_failed(make_service: Any) -> None:
+    service = make_service()
+    service.answerer.failed = True
+    got = client(service).get("/health")
+    assert (got.status_code, got.json()["status"]) == (503, "failed")
+
+
 def test_health_and_metrics_tell_what_happened(make_service: Any) -> None:
     browser = client(make_service())
     browser.post("/v1/sql", json={"database": "shop", "question": ALL})

@@ -25,6 +25,8 @@ MAX_CHARACTERS = 200_000
 # What sqlglot comes to by some queries that are none.
 MALFORMED = (AssertionError, AttributeError, IndexError, KeyError, TypeError)
 REFUSED = (SqlglotError, RecursionError, ValueError, *MALFORMED)
+MOST_BARE_JOINS = 12
+NAMES_NEXT = (sqlglot.TokenType.ALIAS, sqlglot.TokenType.DOT, sqlglot.TokenType.JOIN, sqlglot.TokenType.DISTINCT)
 # An interval of which sqlglot loses the end.
 LOST = re.compile(r"\binterval\s*'[^'a-z]*[a-z]+\s[^':]*\d:\d", re.IGNORECASE)
 # Types that sqlglot cannot parse, after the name of a column.
@@ -78,6 +80,24 @@ def parse_statement(statement: str, dialect: Dialect) -> exp.Expr:
     if len(statement) > MAX_CHARACTERS:
         raise ValueError(f"it has more than {MAX_CHARACTERS:,} characters and is no SQL that SQLite reads")
     return sqlglot.parse_one(UNKNOWN_TYPES[dialect].sub(r"\1text", statement), read=dialect)
+
+
+def check_joins(sql: str, dialect: str) -> None:
+    """Raises ValueError for a query whose joins have too few conditions: each doubles the time that sqlglot takes."""
+    bare, waiting, before = 0, [0], sqlglot.TokenType.SEMICOLON
+    for token in sqlglot.tokenize(sql, read=dialect):
+        kind = token.token_type
+        if kind is sqlglot.TokenType.L_PAREN:
+            waiting.append(0)
+        elif kind is sqlglot.TokenType.R_PAREN and len(waiting) > 1:
+            bare += waiting.pop()
+        elif kind is sqlglot.TokenType.JOIN and before not in (sqlglot.TokenType.CROSS, sqlglot.TokenType.NATURAL):
+            waiting[-1] += 1
+        elif kind in (sqlglot.TokenType.ON, sqlglot.TokenType.USING) and before not in NAMES_NEXT:
+            waiting[-1] = max(waiting[-1] - 1, 0)
+        before = kind
+    if bare + sum(waiting) > MOST_BARE_JOINS:
+        raise ValueError(f"it has more than {MOST_BARE_JOINS} joins without a condition")
 
 
 def one_line(error: Exception) -> str:

@@ -73,6 +73,7 @@ class Postgres:
             "timezone": "UTC",
             "datestyle": "ISO",
             "extra_float_digits": 1,
+            "standard_conforming_strings": "on",  # a backslash is no escape, as our reading of queries has it
         }
         given: dict[str, Any] = {
             "user": address.user,
@@ -120,7 +121,7 @@ class Postgres:
 
     def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
         # Only a query can be read a few rows at a time.
-        cursor = self._connection.cursor(*(["selected"] if query.startswith(("SELECT", "WITH")) else []))
+        cursor = self._connection.cursor(*([] if query.startswith("EXPLAIN") else ["selected"]))
         cursor.execute(query.encode())
         return [column.name for column in cursor.description or ()], iter(cursor)
 

@@ -33,7 +33,7 @@ class ErrorBody(BaseModel):
 
 
 class Health(BaseModel):
-    status: Literal["ok"] = "ok"
+    status: Literal["ok", "failed"] = "ok"
     model: str
     databases: list[str]
     waiting: int = Field(description="questions and queries being answered or waiting for it")

@@ -19,7 +19,6 @@ from fastapi.responses import StreamingResponse
 from data.errors import UserError
 from pipeline.batcher import Cancelled
 from pipeline.choosing import Decoding
-from pipeline.model import encode_prompts
 from pipeline.serving.errors import ApiError
 from pipeline.serving.messages import (
     ANSWERED,
@@ -45,6 +44,9 @@ LOOK_SECONDS = 0.05  # between two looks at whether somebody still waits
 ALIVE_SECONDS = 15.0  # proxies close connections on which nothing comes for long
 
 
+Reason = Literal["stop", "length"]
+
+
 @dataclass(frozen=True)
 class Written:
     """What came of a request."""
@@ -52,7 +54,7 @@ class Written:
     text: str
     prompt_tokens: int
     tokens: int
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Reason
 
     @property
     def usage(self) -> Usage:
@@ -193,13 +195,13 @@ def _answer(service: Service, database: "Database", asked: ChatRequest, stop: th
     )
     try:
         answer = service.answerer.answer(database, last.text, options, earlier=earlier, stop=stop)
-        prompt = service.answerer.prompt(database, last.text, earlier)
-        (ids,) = encode_prompts(service.answerer.tokenizer, [prompt])
     except UserError as error:
         raise ApiError(400, hide_path(str(error), database), "cannot_answer") from error
     if answer.outcome is not None:
         service.metrics.outcomes.labels(answer.outcome.category).inc()
-    return Written(cut(answer.sql, asked.stops), len(ids), answer.tokens, "stop")
+    text = cut(answer.sql, asked.stops)
+    reason: Reason = "stop" if answer.ended or text != answer.sql else "length"
+    return Written(text, answer.prompt_tokens, answer.tokens, reason)
 
 
 def _seed(asked: ChatRequest) -> int:

@@ -106,10 +106,13 @@ def state_routes(service: Service) -> APIRouter:
     """How the server is."""
     router = APIRouter()
 
-    @router.get("/health", responses=errors(403))
-    async def health() -> Health:
-        """Whether the server is up, what it serves, and how busy it is."""
+    @router.get("/health", responses={**errors(403), 503: {"model": Health, "description": "the model has failed"}})
+    async def health(response: Response) -> Health:
+        """Whether the server is up, what it serves, and how busy it is. 503: start it again, its model has failed."""
+        failed = service.answerer.failed
+        response.status_code = 503 if failed else 200
         return Health(
+            status="failed" if failed else "ok",
             model=service.answerer.name,
             databases=list(service.databases),
             waiting=service.desk.waiting,
