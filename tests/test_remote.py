@@ -58,9 +58,12 @@ def test_the_transaction_itself_only_reads(postgres: tuple[Any, str]) -> None:
 
     admin, url = postgres
     with closing(admin.cursor()) as cursor:
-        cursor.execute("CREATE TABLE IF NOT EXISTS free (a integer); GRANT ALL ON free TO reader")
-    with connected(address_of(url), 2) as server, pytest.raises(server.failures, match="read-only transaction"):
-        server.select("EXPLAIN ANALYZE INSERT INTO free VALUES (1)")
+        cursor.execute("CREATE TABLE free (a integer); GRANT ALL ON free TO reader")
+        try:
+            with connected(address_of(url), 2) as server, pytest.raises(server.failures, match="read-only transaction"):
+                server.select("EXPLAIN ANALYZE INSERT INTO free VALUES (1)")
+        finally:
+            cursor.execute("DROP TABLE free")
 
 
 def test_a_question_about_mysql_runs_there_in_its_own_words(mysql: tuple[Any, str], sandbox: Sandbox) -> None:
