@@ -6,6 +6,7 @@ import shutil
 import sys
 import types
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from eval.pool import Sandbox
 from eval.race import still_in
 from eval.sandbox import Outcome
 from eval.vote import commonest
-from pipeline import evaluate
 from pipeline.answers import Answers
 from pipeline.asking import Asking
 from pipeline.choosing import Decoding, Request
@@ -24,6 +24,8 @@ from pipeline.config import load_config
 from pipeline.engine import Local
 from pipeline.generation import Generation
 from pipeline.model import load_tokenizer, wrap_correction, wrap_prompt
+
+evaluate = import_module("pipeline.evaluate")  # not the function of that name, which the package has
 
 Loraql = Callable[..., str]
 
@@ -255,7 +257,7 @@ def test_a_race_drops_what_is_behind_by_more_than_luck() -> None:
 
 
 def test_a_race_says_what_it_spared(loraql: Loraql, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.evaluate.still_in", lambda right, *_: sorted(right)[-1:])
+    monkeypatch.setattr(evaluate, "still_in", lambda right, *_: sorted(right)[-1:])
     shown = loraql("evaluate", trained, "selection.race=0.9")
     assert "the race spared" in shown
     assert "checkpoint-2 (dropped after" in shown
