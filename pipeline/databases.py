@@ -63,10 +63,12 @@ def open_database(address: str, sandbox: Sandbox, *, name: str | None = None, ro
 def _of_file(source: Path, sandbox: Sandbox, name: str | None) -> Database:
     if not source.exists():
         raise UserError(f"{source}: no such file or folder; give {ACCEPTED}")
+    if source.is_file() and not source.stat().st_size:
+        raise UserError(f"{source}: is empty; give {ACCEPTED}")
     path, notes = (source, _unseen(source)) if _is_sqlite(source) else _imported(source)
     schema = read_sqlite(path, name or path.stem)
     if not schema.tables:
-        raise UserError(f"{source}: has no tables")
+        raise UserError(f"{source}: has no tables" + "".join(f"; {note}" for note in _unseen(path)))
     return Database(
         name=schema.db_id,
         dialect="sqlite",
@@ -91,7 +93,9 @@ def _unseen(path: Path) -> tuple[str, ...]:
     """A note where a database has changes that are not yet in its file."""
     log = path.with_name(path.name + "-wal")
     if log.is_file() and log.stat().st_size:
-        return (f"{log.name} holds changes that are not in {path.name} yet; answers do not see them",)
+        return (
+            f"{log.name} holds changes that are not in {path.name} yet; answers do not see them before `PRAGMA wal_checkpoint`",
+        )
     return ()
 
 

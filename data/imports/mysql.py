@@ -8,6 +8,7 @@ nothing endless.
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import groupby
 from typing import Any
 
@@ -69,6 +70,7 @@ class MySQL:
         except ImportError as error:
             raise UserError('MySQL needs its driver: pip install "loraql[mysql]"') from error
         self._stream_cursor = SSCursor
+        self._selected: Any = None
         self._database = address.database or None
         options: dict[str, Any] = dict(address.options)
         if "ssl_ca" in options:
@@ -103,6 +105,9 @@ class MySQL:
         self.failures: tuple[type[Exception], ...] = (pymysql.Error, UnicodeDecodeError)
 
     def close(self) -> None:
+        with suppress(*self.failures):  # rows that nobody took are passed over, or cannot be
+            if self._selected:
+                self._selected.close()
         self._connection.close()
 
     def catalogue(self, schema: str | None) -> Catalogue:
@@ -130,9 +135,9 @@ class MySQL:
             return list(cursor.fetchall())
 
     def select(self, query: str) -> tuple[list[str], Iterator[Row]]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(query)
-            return [column[0] for column in cursor.description or ()], iter(cursor.fetchall())
+        cursor = self._selected = self._connection.cursor(self._stream_cursor)
+        cursor.execute(query)
+        return [column[0] for column in cursor.description or ()], iter(cursor)
 
     def _stream(self, query: str, parameters: Sequence[Any]) -> Iterator[Row]:
         with self._connection.cursor(self._stream_cursor) as cursor:
