@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.choosing import Decoding, Request, Rules
 from pipeline.generation import Generation, Writer
+from pipeline.openings import REMEMBERED
 
 OnText = Callable[[str], None]
 IsComplete = Callable[[str], bool]
@@ -127,6 +128,7 @@ class Batcher:
             choose=rules.choose,
             ends=self._ends,
             on_done=self._finish,
+            prefixes=REMEMBERED,
         )
         try:
             while self._take(writer, rules):

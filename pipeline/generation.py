@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.model import common_prefix, context_window
+from pipeline.openings import NO_TOKEN, SHORTEST, Openings
 from pipeline.pack import Group, Pack, Row
 from pipeline.prefill import Prefill
 
-# Below this length, running a shared prefix by itself costs more than it saves.
-SHORTEST_SHARED_PREFIX = 32
 # New rows are read when this part of a batch is free: reading one costs as much as reading a few.
 FREE_PART = 4
-NO_TOKEN = -1
 
 # Next tokens from logits, (rows, vocabulary), of these rows: the place of the prompt, and what is written after it.
 Choose = Callable[[Any, Sequence[tuple[int, Sequence[int]]]], list[int]]
@@ -100,13 +98,15 @@ class Writer:
         ends: Callable[[int, str], bool],
         on_done: Callable[[int, Generation], None],
         prefill: Prefill | None = None,
+        prefixes: int = 1,
     ) -> None:
+        """`prefixes`: of how many groups of prompts the beginning is kept, when others are read in between."""
         self._model, self._tokenizer, self._batch_size = model, tokenizer, batch_size
         self._choose, self._ends, self._on_done = choose, ends, on_done
-        self._pack = Pack(model, prefill)
+        self._openings = Openings()
+        self._pack = Pack(model, prefill, prefixes)
         self._waiting: deque[Row] = deque()
         self._going: list[Row] = []
-        self._last, self._group = list[int](), Group((), ())  # of the prompt that joined last
         model.eval()
 
     @property
@@ -123,16 +123,11 @@ class Writer:
             self._waiting.extend(Row(place, fitting[place], group, most) for place in group.places)
 
     def join(self, place: int, prompt: list[int], most: int) -> None:
-        """Takes in one prompt; what it begins with is not read again where the one before it began so, too."""
-        last, self._last = self._last, prompt
+        """Takes in one prompt; what it begins with is not read again where one before it began so, too."""
         if len(prompt) > context_window(self._model) - most:
             self._on_done(place, Generation("", 0, ended=False, too_long=True))
-            return
-        known = len(self._group.shared)
-        if known < len(prompt) / 2 or prompt[:known] != list(self._group.shared) or known == len(prompt):
-            shared = common_prefix([prompt, [*last, NO_TOKEN]])
-            self._group = Group((place,), tuple(shared) if len(shared) >= SHORTEST_SHARED_PREFIX else ())
-        self._waiting.append(Row(place, prompt, self._group, most))
+        else:
+            self._waiting.append(Row(place, prompt, self._openings.group_of(place, prompt), most))
 
     def drop(self, place: int) -> None:
         """Forgets a prompt that has not ended."""
@@ -165,18 +160,17 @@ class Writer:
         return going
 
     def _next(self) -> list[Row]:
-        """The rows of one group that are read next, taken from those that wait; none if there is no room beside the others."""
+        """The rows that are read next: the one that waits longest and others of its group; none if there is no room."""
         taken: list[Row] = []
-        waiting = self._waiting
-        while (
-            waiting
-            and len(self._going) + len(taken) < self._batch_size
-            and (not taken or waiting[0].group is taken[0].group)
-            and (not (self._going or taken) or self._pack.fits([*self._going, *taken, waiting[0]]))
-        ):
-            taken.append(waiting.popleft())
-            if not taken[0].group.shared:
+        for row in self._waiting:
+            if taken and (row.group is not taken[0].group or not row.group.shared):
+                continue
+            beside = [*self._going, *taken]
+            if len(beside) == self._batch_size or (beside and not self._pack.fits([*beside, row])):
                 break
+            taken.append(row)
+        places = {row.place for row in taken}
+        self._waiting = deque(row for row in self._waiting if row.place not in places)
         return taken
 
 
@@ -190,7 +184,7 @@ def groups_of(prompts: Mapping[int, list[int]]) -> Iterator[Group]:
         if group:
             before = [*shared, NO_TOKEN] if shared else prompts[group[0]]
             longer = common_prefix([before, prompts[place]])
-        if len(longer) >= max(SHORTEST_SHARED_PREFIX, max(longest, len(prompts[place])) / 2):
+        if len(longer) >= max(SHORTEST, max(longest, len(prompts[place])) / 2):
             group.append(place)
             shared, longest = longer, max(longest, len(prompts[place]))
         else:

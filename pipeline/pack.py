@@ -36,12 +36,12 @@ class Row:
 class Pack:
     """What the rows attend to. Of each token in it: whose it is, a row's or a group's number, and its place in its text."""
 
-    def __init__(self, model: Any, prefill: Prefill | None) -> None:
-        """`prefill`: what frozen layers are known to make of prompts."""
+    def __init__(self, model: Any, prefill: Prefill | None, prefixes: int = 1) -> None:
+        """`prefill`: what frozen layers are known to make of prompts; `prefixes`: of how many groups it is kept what they share."""
         import torch
 
         self._model, self._prefill = model, prefill
-        self._prefix = _Prefix(model, prefill)
+        self._prefixes = _Prefixes(model, prefill, prefixes)
         self._span = attention_span(model)
         self._room = min(self._span, _tokens_that_pay(model))
         self._owners = self._places = torch.empty(0, dtype=torch.long, device=model.device)
@@ -60,7 +60,7 @@ class Pack:
         in_sight = self._needed(rows) <= self._span
         shared = list(group.shared) if in_sight else []
         # A row that the model does not see to its start is by itself, and has a cache that lets go of what is past.
-        cache = self._prefix.cache(shared) if in_sight else None
+        cache = self._prefixes.cache(shared) if in_sight else None
         before = self._tensor([_number(group)] * len(shared)), self._tensor(range(len(shared)))
         parts = [(len(shared), tuple(row.prompt)) for row in rows] if in_sight else []
         own = [row.prompt[len(shared) :] for row in rows]
@@ -165,26 +165,42 @@ def _tokens_that_pay(model: Any) -> int:
     return weights // (2 * int(model.config.get_text_config().hidden_size))
 
 
+@dataclass
 class _Prefix:
-    """Keys and values of what was asked for last."""
+    """Tokens, and their keys and values."""
 
-    def __init__(self, model: Any, prefill: Prefill | None) -> None:
-        self._model, self._prefill = model, prefill
-        self._ids: list[int] = []
-        self._cache: Any = None
+    ids: list[int]
+    cache: Any
+
+    def shares(self, ids: list[int]) -> int:
+        """How many tokens both begin with."""
+        return len(common_prefix([[*ids, -1], [*self.ids, -2]]))
+
+
+class _Prefixes:
+    """Keys and values of what was asked for last, at most so many; the latest last."""
+
+    def __init__(self, model: Any, prefill: Prefill | None, most: int) -> None:
+        self._model, self._prefill, self._most = model, prefill, most
+        self._held: list[_Prefix] = []
 
     def cache(self, ids: list[int]) -> Any:
-        """Those of `ids`, to add to: only what the last prefix did not hold is computed."""
+        """Those of `ids`, to add to: only what no prefix holds is computed."""
         import torch
         from transformers import DynamicCache
 
         if not ids:
             return DynamicCache()
-        shared = len(common_prefix([[*ids, -1], [*self._ids, -2]]))
+        held = max(self._held, key=lambda prefix: prefix.shares(ids), default=_Prefix([], None))
+        shared = held.shares(ids)
+        if shared < len(held.ids) and len(self._held) < self._most:
+            held, shared = _Prefix([], None), 0
+        else:
+            self._held = [prefix for prefix in self._held if prefix is not held]
         if shared == 0:
-            self._cache = DynamicCache()
-        elif shared < len(self._ids):
-            self._cache.crop(shared - len(self._ids))
+            held.cache = DynamicCache()
+        elif shared < len(held.ids):
+            held.cache.crop(shared - len(held.ids))
         if shared < len(ids):
             places = torch.arange(len(ids), device=self._model.device)
             seen = places <= places[shared:, None]
@@ -192,13 +208,14 @@ class _Prefix:
                 "input_ids": torch.tensor([ids[shared:]], device=self._model.device),
                 "position_ids": places[None, shared:],
                 "attention_mask": attention_mask(self._model, seen[None, None]) if self._prefill else None,
-                "past_key_values": self._cache,
+                "past_key_values": held.cache,
                 "use_cache": True,
                 "logits_to_keep": 1,
             }
             _forward(self._model, self._prefill, [(shared, tuple(ids))], inputs)
-        self._ids = ids
-        return copy.deepcopy(self._cache)
+        held.ids = ids
+        self._held.append(held)
+        return copy.deepcopy(held.cache)
 
 
 def _forward(model: Any, prefill: Prefill | None, parts: Sequence[Part], inputs: Mapping[str, Any]) -> Any:

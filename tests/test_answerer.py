@@ -19,6 +19,7 @@ from pipeline.config import Config, load_config
 from pipeline.databases import Database, open_database
 from pipeline.generation import Generation, generate
 from pipeline.model import load_model, load_tokenizer
+from pipeline.openings import REMEMBERED, Openings
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +189,22 @@ def test_tokens_are_chosen_as_decoding_says(decoding: Decoding, tokens: set[int]
     assert {rule(logits, [(0, [])])[0] for _ in range(60)} == tokens
 
 
+def test_prompts_are_grouped_by_what_they_begin_with_whatever_comes_between() -> None:
+    first, second = list(range(100)), list(range(200, 300))
+    openings = Openings()
+    prompts = [[*first, 1], [*second, 1], [*first, 2], [*second, 2], [*first, 3], [*second, 3], [7] * 20]
+    groups = [openings.group_of(place, prompt) for place, prompt in enumerate(prompts)]
+    assert [group.shared for group in groups[:2]] == [(), ()], "nothing is known yet"
+    assert groups[2] is groups[4]
+    assert groups[3] is groups[5]
+    assert (groups[4].shared, groups[5].shared) == (tuple(first), tuple(second))
+    assert groups[6].shared == ()
+    for place in range(REMEMBERED):  # others come in between
+        for end in (1, 2):
+            openings.group_of(100 + 2 * place + end, [*range(1000 * place + 1000, 1000 * place + 1050), end])
+    assert openings.group_of(200, [*first, 4]).shared == ()
+
+
 @pytest.fixture(scope="module")
 def tiny(tiny_model: Path) -> tuple[Any, Any]:
     return load_model(tiny_model), load_tokenizer(tiny_model)
@@ -195,8 +212,12 @@ def tiny(tiny_model: Path) -> tuple[Any, Any]:
 
 def test_prompts_that_join_at_any_time_get_what_they_would_get_alone(tiny: tuple[Any, Any]) -> None:
     model, tokenizer = tiny
-    shared = "CREATE TABLE customer (id INTEGER, name TEXT, city TEXT); " * 3
-    texts = [f"{shared}{end}" for end in ("Who?", "Where?", "How many?", "When was it?")] + ["Something else"]
+    shops = [
+        "CREATE TABLE customer (id INTEGER, name TEXT, city TEXT); " * 3,
+        "CREATE TABLE tour (day DATE, guide TEXT); " * 4,
+    ]
+    texts = [f"{shop}{end}" for end in ("Who?", "Where?", "How many?", "When was it?") for shop in shops]
+    texts.append("Something else")
     prompts = [tokenizer(text)["input_ids"] for text in texts]
     alone = [generate(model, tokenizer, [ids], max_new_tokens=12, batch_size=1)[0] for ids in prompts]
     batcher = Batcher(model, tokenizer, batch_size=2, most_waiting=10)
