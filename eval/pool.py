@@ -125,7 +125,15 @@ class Sandbox:
                 slots.append(self._idle.get_nowait())
             except queue.Empty:
                 break
-        return [worker or _Worker(self.limits) for worker in slots]
+        pool: list[_Worker] = []
+        try:
+            for worker in slots:
+                pool.append(worker or _Worker(self.limits))
+        except OSError:  # no process can be started: nothing is lost for those who come later
+            for worker in (*pool, *slots[len(pool) :]):
+                self._idle.put(worker)
+            raise
+        return pool
 
 
 _Request = tuple[int, bytes]  # the place of a job, and its line for the worker

@@ -8,7 +8,6 @@ that comes most often wins.
 import threading
 import time
 import weakref
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from eval.vote import commonest
 from pipeline.batcher import Batcher, Cancelled, OnText, Pending
 from pipeline.bundle import SETTINGS, read_bundle
 from pipeline.choosing import Decoding, Request
-from pipeline.constrain import Constraint, Vocabulary
+from pipeline.constrain import Constraints
 from pipeline.databases import Database
 from pipeline.generation import Generation
 from pipeline.model import (
@@ -42,7 +41,6 @@ from pipeline.stage import read_json
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_CONSTRAINTS = 8  # schemas, each of which may hold 50 MB of what is known of it
 PATIENCE = 0.05  # seconds between two looks at whether an answer is still wanted
 VOTING_TEMPERATURE = 0.7
 
@@ -118,7 +116,7 @@ class _Try:
 class Answerer:
     """A loaded model. Safe to use from several threads, whose questions are answered in one batch."""
 
-    def __init__(self, folder: Path, *, batch_size: int = 8, most_waiting: int | None = None) -> None:
+    def __init__(self, folder: Path, *, batch_size: int = 8) -> None:
         """Raises UserError if the folder is no exported model."""
         quiet_libraries()
         self.folder, self.bundle = folder, read_bundle(folder)
@@ -126,11 +124,10 @@ class Answerer:
         self.tokenizer: Any = load_tokenizer(folder)
         model = load_model(folder, dtype=pick_dtype("auto"))
         self.window = context_window(model)
-        self.batcher = Batcher(model, self.tokenizer, batch_size=batch_size, most_waiting=most_waiting)
+        self.batcher = Batcher(model, self.tokenizer, batch_size=batch_size)
         weakref.finalize(self, self.batcher.close, drain=False)  # its thread would hold the model for ever
         self._lock = threading.Lock()
-        self._vocabulary: Vocabulary | None = None
-        self._constraints: OrderedDict[Any, Constraint] = OrderedDict()
+        self._constraints = Constraints(self.tokenizer)
 
     def __enter__(self) -> "Answerer":
         return self
@@ -160,7 +157,7 @@ class Answerer:
         """One question about one database; `earlier` is the question and SQL that it follows on.
 
         `on_text` sees the first answer grow, from another thread; `stop` ends the work with Cancelled. Raises
-        UserError for a question that is empty or does not fit the model, and Full where too many wait.
+        UserError for a question that is empty or does not fit the model.
         """
         options = options or Options()
         start = time.perf_counter()
@@ -224,7 +221,7 @@ class Answerer:
     def request(self, database: Database, prompt: str, seed: int = 0) -> Request:
         """What `prompt` gave, as the model takes it."""
         (ids,) = encode_prompts(self.tokenizer, [prompt])
-        return Request(ids, seed, self._constraint(database))
+        return Request(ids, seed, self._constraints.of(database.schema) if self.bundle.constrain else None)
 
     def complete(
         self, messages: Sequence[Mapping[str, str]], decoding: Decoding, *, seed: int = 0, on_text: OnText | None = None
@@ -298,18 +295,6 @@ class Answerer:
 
     def _tokens(self, text: str) -> int:
         return len(encode_prompts(self.tokenizer, [text])[0])
-
-    def _constraint(self, database: Database) -> Constraint | None:
-        """What may be written about a database; None if anything."""
-        if not self.bundle.constrain:
-            return None
-        with self._lock:
-            self._vocabulary = self._vocabulary or Vocabulary(self.tokenizer)
-            if database.schema not in self._constraints:
-                if len(self._constraints) == MOST_CONSTRAINTS:
-                    self._constraints.popitem(last=False)
-                self._constraints[database.schema] = Constraint(self._vocabulary, database.schema)
-            return self._constraints[database.schema]
 
 
 def _run_name(folder: Path) -> str:

@@ -23,13 +23,13 @@ from pipeline.base import base_identity
 from pipeline.choosing import Decoding, Request
 from pipeline.config import Config
 from pipeline.console import say
+from pipeline.constrain import Constraint, Constraints
 from pipeline.engine import Engine
 from pipeline.generation import Generation
 from pipeline.model import encode_prompts, pick_device, pick_dtype, wrap_correction
 
 PACKAGES = ("torch", "transformers")
 BLOCK = 256  # prompts
-MOST_CONSTRAINTS = 8  # databases, each of which may hold 50 MB of what is known of it
 
 Keep = Callable[[int, Generation], None]
 Line = Mapping[str, Any]
@@ -53,8 +53,7 @@ class Asking:
         self._config, self._engine, self._tokenizer = config, engine, tokenizer
         self._sandbox, self._databases = sandbox, databases
         self._schemas: dict[str, Schema] = {}
-        self._constraints: dict[str, Any] = {}
-        self._vocabulary: Any = None
+        self._constraints = Constraints(tokenizer)
         self._adapter: Path | None = None
         self._greedy = Decoding(config.evaluate.max_new_tokens)
 
@@ -191,19 +190,9 @@ class Asking:
             self._schemas[db_id] = read_sqlite(self._databases(db_id))
         return self._schemas[db_id]
 
-    def _constraint(self, db_id: str) -> Any:
+    def _constraint(self, db_id: str) -> Constraint | None:
         """What may be written about a database; None if anything."""
-        if not self._config.generate.constrain:
-            return None
-        from pipeline.constrain import Constraint, Vocabulary
-
-        if self._vocabulary is None:
-            self._vocabulary = Vocabulary(self._tokenizer)
-        if db_id not in self._constraints:
-            if len(self._constraints) == MOST_CONSTRAINTS:
-                self._constraints.pop(next(iter(self._constraints)))
-            self._constraints[db_id] = Constraint(self._vocabulary, self._schema(db_id))
-        return self._constraints[db_id]
+        return self._constraints.of(self._schema(db_id)) if self._config.generate.constrain else None
 
 
 def _prompt(line: Line) -> Prompt:

@@ -4,7 +4,6 @@ Holds a loaded model; writes no files. `pipeline/answerer.py` asks it for one us
 """
 
 import itertools
-import math
 import sys
 import threading
 from collections.abc import Callable
@@ -18,10 +17,6 @@ from pipeline.openings import REMEMBERED
 
 OnText = Callable[[str], None]
 IsComplete = Callable[[str], bool]
-
-
-class Full(Exception):  # noqa: N818 (as queue.Full)
-    """As many wait as may wait."""
 
 
 class Cancelled(Exception):  # noqa: N818
@@ -49,12 +44,11 @@ class Pending:
 
 
 class Batcher:
-    """Writes to at most `batch_size` prompts at a time; `most_waiting` others may wait, or any number. Safe to use from several threads."""
+    """Writes to at most `batch_size` prompts at a time; any number may wait. Safe to use from several threads."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, most_waiting: int | None = None) -> None:
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._batch_size = batch_size
-        self._most = math.inf if most_waiting is None else batch_size + most_waiting
         self._changed = threading.Condition()
         self._arrived: list[Pending] = []
         self._held: dict[int, Pending] = {}  # by place: those that the writer has
@@ -80,7 +74,7 @@ class Batcher:
     ) -> Pending:
         """Asks for an answer; `on_text` gets the whole text as it grows, in another thread.
 
-        Raises Full, Cancelled after `close`, or RuntimeError after a failure.
+        Raises Cancelled after `close`, or RuntimeError after a failure.
         """
         pending = Pending(request, decoding, Future(), threading.Event(), on_text, is_complete)
         with self._changed:
@@ -88,8 +82,6 @@ class Batcher:
                 raise RuntimeError("the model has failed; it has to be loaded again")
             if not self._open:
                 raise Cancelled
-            if len(self._arrived) + len(self._held) >= self._most:
-                raise Full
             self._arrived.append(pending)
             self._changed.notify()
         return pending

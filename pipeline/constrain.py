@@ -5,9 +5,11 @@ together with the automaton of `eval/automaton.py`; what a state allows is kept.
 """
 
 import re
+import threading
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from data.schema import Schema
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     Bits = np.ndarray[Any, np.dtype[np.uint8]]
 
+MOST_SCHEMAS = 8  # each of which may hold 50 MB of what is known of it
 WORD_CHARACTERS = "".join(WORD)
 # Kept of one schema, the latest: states of texts, and what states allow (6 KB each with 49,152 tokens).
 MOST_TEXTS = 20_000
@@ -145,6 +148,26 @@ class Constraint:
                 if after is not None:
                     to_visit.append((child, after, free))
         return np.concatenate(found)
+
+
+class Constraints:
+    """The constraints of a tokenizer's model, by schema: the latest are kept. Safe to use from several threads."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer, self._lock = tokenizer, threading.Lock()
+        self._kept: OrderedDict[Schema, Constraint] = OrderedDict()
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self._tokenizer)
+
+    def of(self, schema: Schema) -> Constraint:
+        with self._lock:
+            if schema not in self._kept:
+                if len(self._kept) == MOST_SCHEMAS:
+                    self._kept.popitem(last=False)
+                self._kept[schema] = Constraint(self._vocabulary, schema)
+            return self._kept[schema]
 
 
 def _token_texts(tokenizer: Any) -> dict[int, str]:

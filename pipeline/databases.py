@@ -26,6 +26,7 @@ from eval.remote import run_remote
 from eval.sandbox import Outcome
 from pipeline.stage import cache_folder
 
+IMPORTS = 1  # which way of importing made what is in the cache
 ACCEPTED = "an SQLite file, a .sql script, CSV, TSV or Parquet files, or a postgresql:// or mysql:// URL"
 
 
@@ -103,7 +104,7 @@ def _imported(source: Path) -> tuple[Path, tuple[str, ...]]:
     """The SQLite file that was made of a script or of files of tables, and what was inferred when it was."""
     files = sorted(path for path in (source.iterdir() if source.is_dir() else [source]) if path.is_file())
     states = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    folder = cache_folder() / "databases" / hashlib.sha256(repr(states).encode()).hexdigest()[:16]
+    folder = cache_folder() / "databases" / hashlib.sha256(repr((IMPORTS, states)).encode()).hexdigest()[:16]
     notes: tuple[str, ...] = ()
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -113,8 +114,11 @@ def _imported(source: Path) -> tuple[Path, tuple[str, ...]]:
                 names = ", ".join(database.name for database in made)
                 raise UsageError(f"{source}: holds {len(made)} databases ({names}); name the file of one")
             notes = made[0].notes
-            if not folder.is_dir():  # another process was quicker
+            try:
                 (Path(scratch) / "database").rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was quicker
+                    raise
     (path,) = folder.glob("*/*.sqlite")
     return path, notes
 

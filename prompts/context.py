@@ -14,6 +14,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
+from data.imports.dialects import check_joins
 from data.schema import Schema, Table
 
 ContextKind = Literal["full", "needed", "distract", "mixed", "linked"]
@@ -94,9 +95,10 @@ def _selects(query: str) -> Sequence[_Select]:
     """The SELECTs of a query; none if it cannot be parsed."""
     try:
         # What follows a semicolon, if only a note, is no part of the query.
+        check_joins(query, "sqlite")
         statements = [statement for statement in sqlglot.parse(query, read="sqlite") if statement]
         return [_read(scope) for scope in traverse_scope(statements[0])] if statements else []
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    except (sqlglot.errors.SqlglotError, RecursionError, ValueError):
         return []
 
 

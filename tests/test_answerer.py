@@ -12,7 +12,7 @@ from data.errors import UserError
 from eval.pool import Sandbox
 from pipeline.answerer import Answerer, Options
 from pipeline.ask import answer_content
-from pipeline.batcher import Batcher, Cancelled, Full
+from pipeline.batcher import Batcher, Cancelled
 from pipeline.bundle import write_bundle
 from pipeline.choosing import Decoding, Request, chooser
 from pipeline.config import Config, load_config
@@ -44,7 +44,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def answerer(bundle: Path) -> Iterator[Answerer]:
-    with Answerer(bundle, batch_size=3, most_waiting=2) as made:
+    with Answerer(bundle, batch_size=3) as made:
         yield made
 
 
@@ -220,7 +220,7 @@ def test_prompts_that_join_at_any_time_get_what_they_would_get_alone(tiny: tuple
     texts.append("Something else")
     prompts = [tokenizer(text)["input_ids"] for text in texts]
     alone = [generate(model, tokenizer, [ids], max_new_tokens=12, batch_size=1)[0] for ids in prompts]
-    batcher = Batcher(model, tokenizer, batch_size=2, most_waiting=10)
+    batcher = Batcher(model, tokenizer, batch_size=2)
     pendings = [batcher.submit(Request(ids), Decoding(12)) for ids in prompts]
     assert [pending.result(60) for pending in pendings] == alone
     assert [batcher.submit(Request(ids), Decoding(12)).result(60) for ids in prompts] == alone
@@ -229,13 +229,11 @@ def test_prompts_that_join_at_any_time_get_what_they_would_get_alone(tiny: tuple
         batcher.submit(Request(prompts[0]), Decoding(12))
 
 
-def test_more_than_may_wait_are_turned_away_and_what_waits_is_done_before_the_end(tiny: tuple[Any, Any]) -> None:
+def test_what_waits_is_done_before_the_end(tiny: tuple[Any, Any]) -> None:
     model, tokenizer = tiny
-    batcher = Batcher(model, tokenizer, batch_size=1, most_waiting=2)
+    batcher = Batcher(model, tokenizer, batch_size=1)
     ids = tokenizer("Who?")["input_ids"]
     asked = [batcher.submit(Request(ids), Decoding(300)) for _ in range(3)]
-    with pytest.raises(Full):
-        batcher.submit(Request(ids), Decoding(300))
     assert batcher.waiting == 3
     asked[2].cancel()
     batcher.close(drain=True)
@@ -313,7 +311,7 @@ def test_memory_that_runs_out_fails_what_was_asked_and_not_what_comes_after(
         raise torch.OutOfMemoryError("no memory left")
 
     model, tokenizer = tiny
-    batcher = Batcher(model, tokenizer, batch_size=1, most_waiting=2)
+    batcher = Batcher(model, tokenizer, batch_size=1)
     ids = tokenizer("Who?")["input_ids"]
     with monkeypatch.context() as patched:
         patched.setattr(Pack, "read", fail)

@@ -61,6 +61,7 @@ def transpile_query(
     try:
         if LOST.search(query):
             return Transpiled("", "it holds an interval with a time, which SQLite has no words for")
+        check_joins(query, dialect)
         trees = [tree for tree in sqlglot.parse(query, read=dialect) if tree is not None]
         if len(trees) != 1 or not isinstance(trees[0], exp.Query):
             return Transpiled("", "it is not one query" if trees else "it is empty")

@@ -14,6 +14,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
+from data.imports.dialects import check_joins
 from eval.pool import Sandbox
 from eval.sandbox import Outcome
 from eval.verdict import normalize
@@ -113,6 +114,7 @@ def is_undecided(rows: Sequence[tuple[Any, ...]], cut: Cut) -> bool:
 def cuts(query: str) -> list[Cut]:
     """The SELECTs of a query that keep only some rows; none where it cannot be parsed or rebuilt."""
     try:
+        check_joins(query, "sqlite")
         tree = sqlglot.parse_one(query, read="sqlite")
         found = (_cut(select) for select in tree.find_all(exp.Select) if select.args.get("limit"))
         return [cut for cut in found if cut][:MOST_CUTS]

@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 
 from data.imports.building import quoted
+from data.imports.dialects import check_joins
 from data.schema import Schema
 from eval.pool import Sandbox
 from pipeline.checkup.facts import Finding, Item
@@ -78,8 +79,9 @@ def unfounded(items: Sequence[Item], schemas: dict[str, Schema], sandbox: Sandbo
 def constants(query: str, schema: Schema) -> Iterator[Constant]:
     """What a query compares columns with, and limits of more than one row; nothing where it cannot be parsed."""
     try:
+        check_joins(query, "sqlite")
         tree = sqlglot.parse_one(query, read="sqlite")
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    except (sqlglot.errors.SqlglotError, RecursionError, ValueError):
         return
     columns = {column.name.lower() for table in schema.tables for column in table.columns}
     for node in tree.find_all(*COMPARISONS):

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from starlette.requests import Request
 
 from data.errors import UserError
-from pipeline.batcher import Cancelled, Full
+from pipeline.batcher import Cancelled
 from pipeline.serving.errors import ApiError
 
 RETRY_SECONDS = 5
@@ -95,8 +95,6 @@ class Desk:
         """What a job that is done gave. Raises ApiError for what went wrong."""
         try:
             return job.future.result()
-        except Full:
-            raise _full() from None
         except Cancelled:
             late = not self._closing and asyncio.get_running_loop().time() >= job.deadline
             raise self.late() if late else ApiError(503, "the server is stopping", "stopping") from None
