@@ -239,14 +239,14 @@ def _open_partial(partial: Path, made_from: dict[str, Any], resume: bool) -> Ite
 
 
 def _put_in_place(partial: Path, folder: Path, keeps: tuple[str, ...]) -> None:
-    for name in keeps:
-        if (folder / name).is_dir():
-            (folder / name).rename(partial / name)
     if folder.exists():
         old = folder.with_name(folder.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
         folder.rename(old)
         partial.rename(folder)
+        for name in keeps:
+            if (old / name).is_dir():
+                (old / name).rename(folder / name)
         shutil.rmtree(old)
     else:
         partial.rename(folder)

@@ -223,8 +223,8 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def content(kind: str) -> dict[int | str, dict[str, Any]]:
-    """That a route answers with text of this media type, for its description."""
-    return {200: {"content": {kind: {"schema": {"type": "string"}}}}}
+    """That a route answers with text of this media type, for its description; events have a form of their own."""
+    return {200: {"content": {kind: {} if kind == "text/event-stream" else {"schema": {"type": "string"}}}}}
 
 
 REFUSED = errors(401, 403, 408, 413, 429)
