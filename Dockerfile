@@ -13,7 +13,7 @@ COPY prompts prompts
 COPY eval eval
 COPY data data
 RUN python -m pip install --no-cache-dir --index-url "https://download.pytorch.org/whl/${DEVICE}" torch==2.13.0 \
-    && python -m pip install --no-cache-dir -c constraints.txt ".[mysql,postgres,vector]"
+    && python -m pip install --no-cache-dir -c constraints.txt ".[mysql,postgres,serve,vector]"
 
 USER loraql
 ENV LORAQL_CACHE=/cache HF_HOME=/cache/huggingface
