@@ -321,9 +321,13 @@ def test_memory_that_runs_out_fails_what_was_asked_and_not_what_comes_after(
     batcher.close()
 
 
-def test_python_asks_by_the_same_words_whatever_was_imported_before(bundle: Path, shop: Database) -> None:
+def test_python_asks_by_the_same_words_whatever_was_imported_before(
+    bundle: Path, shop: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pipeline.evaluate  # noqa: F401 (the module, which the package has under the same name)
     from pipeline import ask, evaluate
 
+    monkeypatch.chdir(tmp_path)
     answer = ask(bundle, shop.path, "Who buys?", retry=0, max_new_tokens=6)
     assert answer.tokens <= 6
     with pytest.raises(UserError, match="evaluate needs download"):
